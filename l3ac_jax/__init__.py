@@ -1,0 +1,1 @@
+"""L3AC, a neural audio codec, in JAX."""

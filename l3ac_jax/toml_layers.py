@@ -1,0 +1,109 @@
+"""TOML files laid over each other: a file, the files it is based on, and command line overrides."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# Where the value of a dotted key was set: the name of a file, or COMMAND_LINE.
+Origins = dict[tuple[str, ...], str]
+COMMAND_LINE = "the command line"
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the file and the key."""
+
+
+def read_layers(path: Path, overrides: Sequence[str]) -> tuple[dict[str, Any], Origins]:
+    """The merged tables of a file, its bases and the overrides, and where each key comes from.
+
+    Raises ConfigError for files that cannot be read, bases that go round in circles, and words that
+    are not overrides.
+    """
+    merged: dict[str, Any] = {}
+    origins: Origins = {}
+    for file, table in _read_with_bases(path):
+        _merge(merged, table, str(file), origins)
+    for table in _parse_overrides(overrides):
+        _merge(merged, table, COMMAND_LINE, origins)
+    return merged, origins
+
+
+def _read_with_bases(path: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """A file and its bases, the deepest base first."""
+    layers: list[tuple[Path, dict[str, Any]]] = []
+    seen: list[Path] = []
+    while True:
+        resolved = path.resolve()
+        if resolved in seen:
+            chain = " -> ".join(str(step) for step in [*seen, resolved])
+            raise ConfigError(f"{seen[0]}: base: the files are based on each other: {chain}")
+        table = _read_toml(path, asked_by=seen[-1] if seen else None)
+        seen.append(resolved)
+        base = table.pop("base", None)
+        layers.insert(0, (path, table))
+        if base is None:
+            return layers
+        if not isinstance(base, str) or not base:
+            raise ConfigError(
+                f"{path}: base: must be the path of a file, as a string: got {base!r}"
+            )
+        path = path.parent / base
+
+
+def _read_toml(path: Path, asked_by: Path | None) -> dict[str, Any]:
+    because = f" (named as base by {asked_by})" if asked_by else ""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}{because}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid TOML: {error}{because}") from None
+
+
+def _parse_overrides(words: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Each override as a nested table with one leaf."""
+    remaining = list(words)
+    while remaining:
+        word = remaining.pop(0)
+        option, equals, text = word.partition("=")
+        keys = option.removeprefix("--").replace("-", "_").split(".")
+        if not option.startswith("--") or not all(keys):
+            raise ConfigError(f"{COMMAND_LINE}: {word!r} is not of the form --section.key value")
+        if not equals:
+            if not remaining or remaining[0].startswith("--"):
+                raise ConfigError(f"{COMMAND_LINE}: {'.'.join(keys)}: a value is missing")
+            text = remaining.pop(0)
+        override = _toml_value(text)
+        for key in reversed(keys):
+            override = {key: override}
+        yield override
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return table["value"] if len(table) == 1 else text
+
+
+def _merge(
+    target: dict[str, Any],
+    table: Mapping[str, Any],
+    origin: str,
+    origins: Origins,
+    prefix: tuple[str, ...] = (),
+) -> None:
+    """Lay `table` over `target`: tables are merged key by key, everything else is replaced."""
+    for key, value in table.items():
+        where = (*prefix, key)
+        origins[where] = origin
+        if isinstance(value, Mapping):
+            if not isinstance(target.get(key), dict):
+                target[key] = {}
+            _merge(target[key], value, origin, origins, where)
+        else:
+            target[key] = value
