@@ -259,10 +259,9 @@ def _explain(problem: Any, origins: Origins, path: str) -> str:
             return f"{origin}: {dotted}: should be a table, got {problem['input']!r}"
         case "value_error":
             # The checks of this module begin their message with the key, seen from their table.
-            message = str(problem["ctx"]["error"])
-            key, _, rest = message.partition(" ")
-            origin = origins.get((*keys, *key.split(".")), path)
-            return f"{origin}: {dotted}.{key}: {rest}"
+            # They compare keys, so the last file that changed the table is the one to look at.
+            key, _, message = str(problem["ctx"]["error"]).partition(" ")
+            return f"{origin}: {dotted}.{key}: {message}"
         case _:
             message = problem["msg"][0].lower() + problem["msg"][1:]
             return f"{origin}: {dotted}: {message}, got {problem['input']!r}"
