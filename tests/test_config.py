@@ -1,4 +1,4 @@
-"""Configuration files: what they say, how they build on each other, and how mistakes are reported."""
+"""Configuration files: what they say, how they build on each other, how mistakes are reported."""
 
 import math
 import tomllib
