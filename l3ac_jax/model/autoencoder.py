@@ -1,0 +1,159 @@
+"""The convolutional encoder (waveform to features) and decoder (features to waveform)."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .layers import (
+    BlockOptions,
+    ChannelNorm,
+    Conv,
+    ConvUnit,
+    Dense,
+    LinearUpsample,
+    Snake,
+    StridedConv,
+    UnitStack,
+)
+from .ops import Frames, Lengths, Signal
+from .reach import Span, chain
+from .tpooling import EnhanceBlock, TConv
+
+LAST_LAYER_DILATIONS = {"legacy": (1, 3, 9), "dilation": (1, 3, 9), "plain": (1, 1)}
+
+
+def _conv_units(channels: int, depth: int, options: BlockOptions) -> list[ConvUnit]:
+    return [ConvUnit(channels, options) for _ in range(depth)]
+
+
+class EncoderStage(nn.Module):
+    """ConvUnits, then a strided convolution to the next stage's rate and width, and a norm."""
+
+    channels: int
+    depth: int
+    stride: int
+    features: int
+    options: BlockOptions = BlockOptions()
+
+    def setup(self):
+        self.unit = _conv_units(self.channels, self.depth, self.options)
+        self.down = StridedConv(self.features, self.stride, self.options.folded)
+        if self.options.use_norm:
+            self.norm = ChannelNorm()
+
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t/k d"]:
+        for unit in self.unit:
+            x = unit(x, lengths)
+        x = self.down(x)
+        return self.norm(x) if self.options.use_norm else x
+
+    def reach(self, span: Span) -> Span:
+        return chain([*self.unit, self.down], span)
+
+
+class Encoder(nn.Module):
+    """Waveform (b, t) to features (b, t / hop, f); t and `lengths` are multiples of the hop."""
+
+    features: int
+    rates: tuple[int, ...]
+    dims: tuple[int, ...]
+    depths: tuple[int, ...]
+    kernels: tuple[int, ...]
+    pooled: bool = True
+    absolute: bool = True
+    options: BlockOptions = BlockOptions()
+
+    def setup(self):
+        self.front = TConv(self.dims[0], self.kernels, self.pooled, self.absolute, self.options)
+        self.stage = [
+            EncoderStage(channels, depth, rate, features, self.options)
+            for channels, depth, rate, features in zip(
+                self.dims, self.depths, self.rates, self.dims[1:], strict=False
+            )
+        ]
+        self.final = UnitStack(self.dims[-1], (1,) * self.depths[-1], self.options)
+        self.output = Conv(self.features, 3, folded=self.options.folded)
+
+    def __call__(self, x: Signal, lengths: Lengths = None) -> Float[Array, "b n f"]:
+        h = self.front(x, lengths)
+        for stage in self.stage:
+            h = stage(h, lengths)
+            lengths = None if lengths is None else lengths // stage.stride
+        return self.output(self.final(h, lengths), lengths)
+
+    def reach(self, span: Span) -> Span:
+        return chain([self.front, *self.stage, self.final, self.output], span)
+
+
+class DecoderStage(nn.Module):
+    """ConvUnits, EnhanceBlock, then 1x1 convolution, linear upsampling and a norm."""
+
+    channels: int
+    depth: int
+    factor: int
+    features: int
+    kernels: tuple[int, ...]
+    pooled: bool = True
+    absolute: bool = True
+    options: BlockOptions = BlockOptions()
+
+    def setup(self):
+        self.unit = _conv_units(self.channels, self.depth, self.options)
+        self.enhance = EnhanceBlock(
+            self.channels, self.kernels, self.pooled, self.absolute, self.options
+        )
+        self.up = Dense(self.features, self.options.folded)
+        self.upsample = LinearUpsample(self.factor)
+        if self.options.use_norm:
+            self.norm = ChannelNorm()
+
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t*k d"]:
+        for unit in self.unit:
+            x = unit(x, lengths)
+        x = self.upsample(self.up(self.enhance(x, lengths)), lengths)
+        return self.norm(x) if self.options.use_norm else x
+
+    def reach(self, span: Span) -> Span:
+        return chain([*self.unit, self.enhance, self.upsample], span)
+
+
+class Decoder(nn.Module):
+    """Features (b, n, f) to the waveform (b, n · hop) in -1..1; `lengths` counts the former."""
+
+    rates: tuple[int, ...]
+    dims: tuple[int, ...]
+    depths: tuple[int, ...]
+    kernels: tuple[int, ...]
+    pooled: bool = True
+    absolute: bool = True
+    last_layer: str = "legacy"
+    options: BlockOptions = BlockOptions()
+
+    def setup(self):
+        folded = self.options.folded
+        self.input = Conv(self.dims[0], 3, folded=folded)
+        self.stage = [
+            DecoderStage(
+                channels, depth, rate, features,
+                self.kernels, self.pooled, self.absolute, self.options,
+            )
+            for channels, depth, rate, features in zip(
+                self.dims, self.depths, self.rates, self.dims[1:], strict=False
+            )
+        ]  # fmt: skip
+        dilations = LAST_LAYER_DILATIONS[self.last_layer]
+        legacy = self.last_layer == "legacy"
+        self.final = UnitStack(self.dims[-1], dilations, self.options, legacy)
+        self.snake = Snake()
+        self.output = Conv(1, 7, folded=folded)
+
+    def __call__(self, x: Float[Array, "b n f"], lengths: Lengths = None) -> Signal:
+        h = self.input(x, lengths)
+        for stage in self.stage:
+            h = stage(h, lengths)
+            lengths = None if lengths is None else lengths * stage.factor
+        h = self.snake(self.final(h, lengths))
+        return jnp.tanh(self.output(h, lengths)[..., 0])
+
+    def reach(self, span: Span) -> Span:
+        return chain([self.input, *self.stage, self.final, self.output], span)

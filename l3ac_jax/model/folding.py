@@ -1,0 +1,89 @@
+"""Parameters for inference: everything that is constant then is multiplied out once.
+
+Weight norm becomes plain kernels; the affine parts of norms and of GRN go into the linear layer
+that follows them; the MLP of the position bias becomes its table. `Network(config, folded=True)`
+takes the result and computes the same function.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from l3ac_jax.config import CodecConfig
+
+from .layers import normalized_kernel
+from .local_transformer import PositionBias
+
+
+def fold(params: dict, config: CodecConfig) -> dict:
+    """Inference parameters of training parameters; a pure function of arrays (jit it)."""
+    return {
+        "encoder": _fold_tree(params["encoder"]),
+        "encoder_transformer": _fold_transformers(params["encoder_transformer"], config),
+        "quantizer": params.get("quantizer", {}),
+        "decoder_transformer": _fold_transformers(params["decoder_transformer"], config),
+        "decoder": _fold_tree(params["decoder"]),
+    }
+
+
+def _fold_tree(tree: dict) -> dict:
+    """Folds every weight norm, ConvUnit and EnhanceBlock in `tree`."""
+    if "kernel" in tree:
+        return _fold_weight_norm(tree)
+    folded = {
+        name: _fold_tree(value) if isinstance(value, dict) else value
+        for name, value in tree.items()
+    }
+    if "grn" in folded:
+        grn = folded.pop("grn")
+        folded["project"] = _absorb(folded["project"], 1 + grn["gamma"], grn["beta"])
+        if "norm" in folded:
+            folded["expand"] = _absorb(folded["expand"], **folded.pop("norm"))
+    elif "merge" in folded and "norm" in folded:
+        folded["merge"] = _absorb(folded["merge"], **folded.pop("norm"))
+    return folded
+
+
+def _fold_weight_norm(layer: dict) -> dict:
+    if "scale" not in layer:
+        return dict(layer)
+    return {"kernel": normalized_kernel(layer["kernel"], layer["scale"]), "bias": layer["bias"]}
+
+
+def _absorb(layer: dict, scale, bias) -> dict:
+    """The linear layer that computes layer(x · scale + bias)."""
+    kernel = layer["kernel"]
+    shifted = jnp.matmul(bias, kernel, precision=jax.lax.Precision.HIGHEST)
+    return {"kernel": scale[:, None] * kernel, "bias": shifted + layer.get("bias", 0)}
+
+
+def _fold_transformers(tree: dict, config: CodecConfig) -> dict:
+    options = config.transformer
+    folded = {}
+    for name, branch in tree.items():
+        if name == "down":
+            folded[name] = _fold_weight_norm(branch)
+            continue
+        window = options.window_size * (options.compress_rate if name == "long" else 1)
+        folded[name] = {
+            part: _fold_position_bias(value, window, config)
+            if part == "position_bias"
+            else _fold_transformer_layer(value)
+            for part, value in branch.items()
+        }
+    return folded
+
+
+def _fold_position_bias(params: dict, window: int, config: CodecConfig) -> dict:
+    if config.transformer.attention == "full":
+        return params
+    module = PositionBias(config.feature_dim, 2 * window)
+    return {"table": module.apply({"params": params}, 2 * window)}
+
+
+def _fold_transformer_layer(layer: dict) -> dict:
+    return {
+        "qkv": _absorb(layer["qkv"], **layer["attention_norm"]),
+        "out": layer["out"],
+        "feed_forward_in": _absorb(layer["feed_forward_in"], **layer["feed_forward_norm"]),
+        "feed_forward_out": layer["feed_forward_out"],
+    }

@@ -1,0 +1,272 @@
+"""The layers that encoder and decoder are made of, channels last.
+
+Each layer takes `(x, lengths)`: frames (b, t, c) and the count of real frames of each clip (or None
+for all of them), and gives the same real frames whatever the padding holds. `reach` says which
+input frames an output frame depends on.
+
+With `folded`, a layer holds the parameters of inference (see folding.py): no weight norm, no GRN,
+no affine part in its norms.
+"""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from . import ops
+from .ops import Frames, Lengths
+from .reach import Span, chain
+from .snake import snake
+
+NORM_EPS = 1e-8
+kernel_init = nn.initializers.truncated_normal(stddev=0.02, lower=-100.0, upper=100.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockOptions:
+    """What is the same for all convolutional blocks of a model."""
+
+    use_norm: bool = True
+    activation: str = "snake"
+    folded: bool = False
+
+
+def normalized_kernel(kernel: Float[Array, "*k d"], scale: Float[Array, " d"]):
+    """Weight norm: each output channel's kernel has the norm `scale`."""
+    norm = jnp.sqrt(jnp.sum(jnp.square(kernel), axis=tuple(range(kernel.ndim - 1))))
+    return kernel * (scale / norm)
+
+
+def weight_normed(module: nn.Module, shape: tuple[int, ...], folded: bool) -> tuple[Array, Array]:
+    """The kernel (weight norm applied) and the bias of a layer, the last axis its output."""
+    kernel = module.param("kernel", kernel_init, shape)
+    bias = module.param("bias", nn.initializers.zeros, shape[-1:])
+    if folded:
+        return kernel, bias
+
+    def initial_scale(_key):
+        return jnp.sqrt(jnp.sum(jnp.square(kernel), axis=tuple(range(kernel.ndim - 1))))
+
+    return normalized_kernel(kernel, module.param("scale", initial_scale)), bias
+
+
+class Dense(nn.Module):
+    """Weight-normed linear layer on each frame (a convolution of width 1)."""
+
+    features: int
+    folded: bool = False
+
+    @nn.compact
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t d"]:
+        kernel, bias = weight_normed(self, (x.shape[-1], self.features), self.folded)
+        return x @ kernel + bias
+
+    def reach(self, span: Span) -> Span:
+        return span
+
+
+def torch_uniform(fan_in: int):
+    """PyTorch's initial values for Linear and Conv1d: uniform within ±1/sqrt(fan_in)."""
+
+    def init(key, shape, dtype=jnp.float32):
+        bound = fan_in**-0.5
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+class PlainDense(nn.Module):
+    """Linear layer without weight norm, initialized as PyTorch does."""
+
+    features: int
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: Frames) -> Float[Array, "b t d"]:
+        init = torch_uniform(x.shape[-1])
+        y = x @ self.param("kernel", init, (x.shape[-1], self.features))
+        return y + self.param("bias", init, (self.features,)) if self.use_bias else y
+
+
+class Conv(nn.Module):
+    """Weight-normed convolution of odd width, zero-padded to the same length."""
+
+    features: int
+    width: int
+    dilation: int = 1
+    folded: bool = False
+
+    @nn.compact
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t d"]:
+        shape = (self.width, x.shape[-1], self.features)
+        kernel, bias = weight_normed(self, shape, self.folded)
+        return ops.conv(ops.mask_frames(x, lengths), kernel, self.dilation) + bias
+
+    def reach(self, span: Span) -> Span:
+        pad = ops.same_padding(self.width, self.dilation)
+        return span.widen(pad, pad)
+
+
+class DepthwiseConv(nn.Module):
+    """Weight-normed convolution of each channel by itself, zero-padded to the same length."""
+
+    width: int
+    dilation: int = 1
+    folded: bool = False
+
+    @nn.compact
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
+        kernel, bias = weight_normed(self, (self.width, x.shape[-1]), self.folded)
+        return ops.depthwise_conv(ops.mask_frames(x, lengths), kernel, self.dilation) + bias
+
+    def reach(self, span: Span) -> Span:
+        pad = ops.same_padding(self.width, self.dilation)
+        return span.widen(pad, pad)
+
+
+class StridedConv(nn.Module):
+    """Weight-normed convolution whose stride is its width; divides `t` and `lengths` by it."""
+
+    features: int
+    stride: int
+    folded: bool = False
+
+    @nn.compact
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t/k d"]:
+        shape = (self.stride, x.shape[-1], self.features)
+        kernel, bias = weight_normed(self, shape, self.folded)
+        return ops.strided_conv(x, kernel) + bias
+
+    def reach(self, span: Span) -> Span:
+        return span.before_stride(self.stride)
+
+
+class LinearUpsample(nn.Module):
+    """Linear interpolation to `factor` times the rate; multiplies `t` and `lengths` by it."""
+
+    factor: int
+
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t*f c"]:
+        return ops.linear_upsample(x, self.factor, lengths)
+
+    def reach(self, span: Span) -> Span:
+        return span.before_linear_upsample(self.factor)
+
+
+class ChannelNorm(nn.Module):
+    """Layer norm over the channels of each frame; folded, its affine part is elsewhere."""
+
+    folded: bool = False
+    eps: float = NORM_EPS
+
+    @nn.compact
+    def __call__(self, x: Frames) -> Frames:
+        x = ops.standardize_channels(x, self.eps)
+        if self.folded:
+            return x
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+        return x * scale + self.param("bias", nn.initializers.zeros, x.shape[-1:])
+
+
+class Snake(nn.Module):
+    """Snake activation with one frequency per channel."""
+
+    @nn.compact
+    def __call__(self, x: Frames) -> Frames:
+        return snake(x, self.param("alpha", nn.initializers.ones, x.shape[-1:]))
+
+
+class GRN(nn.Module):
+    """Global response normalization as published: an affine map per channel.
+
+    The official code divides the norm over time and channels by its mean over an axis of size one,
+    so that its response is 1 but for 1e-8; unlike ConvNeXt-V2's, which compares channels.
+    """
+
+    @nn.compact
+    def __call__(self, x: Frames) -> Frames:
+        gamma = self.param("gamma", nn.initializers.zeros, x.shape[-1:])
+        return x * (1 + gamma) + self.param("beta", nn.initializers.zeros, x.shape[-1:])
+
+
+class ConvUnit(nn.Module):
+    """Residual unit: depthwise convolution, norm, expansion x4, activation, GRN, projection."""
+
+    channels: int
+    options: BlockOptions = BlockOptions()
+    dilation: int = 1
+    width: int = 7
+
+    def setup(self):
+        folded = self.options.folded
+        self.depthwise = DepthwiseConv(self.width, self.dilation, folded)
+        if self.options.use_norm:
+            self.norm = ChannelNorm(folded)
+        self.expand = Dense(4 * self.channels, folded)
+        if self.options.activation == "snake":
+            self.snake = Snake()
+        if not folded:
+            self.grn = GRN()
+        self.project = Dense(self.channels, folded)
+
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
+        h = self.depthwise(x, lengths)
+        if self.options.use_norm:
+            h = self.norm(h)
+        h = self.expand(h)
+        h = self.snake(h) if self.options.activation == "snake" else ops.gelu(h)
+        if not self.options.folded:
+            h = self.grn(h)
+        return x + self.project(h)
+
+    def reach(self, span: Span) -> Span:
+        return self.depthwise.reach(span)
+
+
+class LegacyUnit(nn.Module):
+    """Residual unit at the full rate: Snake, dilated convolution, Snake, 1x1; never normed."""
+
+    channels: int
+    dilation: int
+    options: BlockOptions = BlockOptions()
+    width: int = 7
+
+    def setup(self):
+        folded = self.options.folded
+        self.snake_in = Snake()
+        self.conv = Conv(self.channels, self.width, self.dilation, folded)
+        self.snake_out = Snake()
+        self.project = Dense(self.channels, folded)
+
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
+        h = self.conv(self.snake_in(x), lengths)
+        return x + self.project(self.snake_out(h))
+
+    def reach(self, span: Span) -> Span:
+        return self.conv.reach(span)
+
+
+class UnitStack(nn.Module):
+    """ConvUnits (or, with `legacy`, LegacyUnits) one after the other, one a dilation."""
+
+    channels: int
+    dilations: tuple[int, ...]
+    options: BlockOptions = BlockOptions()
+    legacy: bool = False
+
+    def setup(self):
+        unit = LegacyUnit if self.legacy else ConvUnit
+        self.unit = [
+            unit(self.channels, dilation=dilation, options=self.options)
+            for dilation in self.dilations
+        ]
+
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
+        for unit in self.unit:
+            x = unit(x, lengths)
+        return x
+
+    def reach(self, span: Span) -> Span:
+        return chain(self.unit, span)

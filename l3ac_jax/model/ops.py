@@ -1,0 +1,192 @@
+"""The array operations of the codec: pure functions, no parameters of their own, channels last.
+
+Shapes: b batch, t time (frames at the layer's own rate), c channels, k kernel taps.
+
+`lengths` counts the frames of each clip that are real; the rest is padding. A function that looks
+at neighbouring frames first replaces padding by what the official code sees past the end of a clip
+(zeros, or -inf for maxima), so whatever the padding holds, NaN included, never reaches a real
+frame. `lengths=None` means that all frames are real.
+
+Which lowering computes a convolution depends on the backend; that choice is made here alone.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+Frames = Float[Array, "b t c"]
+Signal = Float[Array, "b t"]
+Lengths = Int[Array, " b"] | None
+
+
+def frame_mask(lengths: Int[Array, " b"], frames: int) -> Bool[Array, "b t"]:
+    """True where a frame is real."""
+    return jnp.arange(frames) < lengths[:, None]
+
+
+def mask_frames(x: Float[Array, "b t *c"], lengths: Lengths, fill: float = 0.0):
+    """`x` with `fill` in place of padding frames."""
+    if lengths is None:
+        return x
+    mask = frame_mask(lengths, x.shape[1])
+    return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - 2)), x, fill)
+
+
+def same_padding(width: int, dilation: int) -> int:
+    """Frames of zero padding on either side that keep an odd convolution's output length."""
+    return (width - 1) * dilation // 2
+
+
+def _shifts(x: Float[Array, "b t *c"], width: int, dilation: int) -> list[Array]:
+    """The `width` views of zero-padded `x` that a convolution multiplies with its taps."""
+    pad = same_padding(width, dilation)
+    padded = jnp.pad(x, [(0, 0), (pad, pad)] + [(0, 0)] * (x.ndim - 2))
+    frames = x.shape[1]
+    return [padded[:, i * dilation : i * dilation + frames] for i in range(width)]
+
+
+def depthwise_conv(x: Frames, kernel: Float[Array, "k c"], dilation: int = 1) -> Frames:
+    """Convolution of each channel with its own odd kernel, zero-padded to the same length."""
+    if jax.default_backend() == "cpu":
+        # A grouped convolution is several times slower than multiply-adds on a CPU.
+        return _sum([shift * tap for shift, tap in zip(_shifts(x, len(kernel), dilation), kernel)])
+    return _lax_conv(x, kernel[:, None, :], dilation, groups=x.shape[-1])
+
+
+def conv(x: Frames, kernel: Float[Array, "k c d"], dilation: int = 1) -> Float[Array, "b t d"]:
+    """Convolution with an odd kernel, zero-padded to the same length."""
+    if len(kernel) == 1:
+        return x @ kernel[0]
+    return _lax_conv(x, kernel, dilation)
+
+
+def _lax_conv(x, kernel, dilation: int, groups: int = 1):
+    pad = same_padding(len(kernel), dilation)
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(1,),
+        padding=[(pad, pad)],
+        rhs_dilation=(dilation,),
+        dimension_numbers=("NWC", "WIO", "NWC"),
+        feature_group_count=groups,
+    )
+
+
+def strided_conv(x: Frames, kernel: Float[Array, "k c d"]) -> Float[Array, "b t/k d"]:
+    """Convolution whose stride is its width: one matrix product over groups of `k` frames."""
+    batch, frames, channels = x.shape
+    width = len(kernel)
+    groups = x.reshape(batch, frames // width, width * channels)
+    return groups @ kernel.reshape(width * channels, -1)
+
+
+def signal_conv(x: Signal, kernel: Float[Array, "k d"], dilation: int = 1) -> Float[Array, "b t d"]:
+    """Convolution of a single-channel signal to `d` channels, zero-padded to the same length."""
+    shifts = _shifts(x, len(kernel), dilation)
+    return _sum([shift[..., None] * tap for shift, tap in zip(shifts, kernel)])
+
+
+def _sum(terms: list[Array]) -> Array:
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+def max_pool(x: Signal, width: int) -> Signal:
+    """Maximum over the `width` (odd) samples around each one; nothing counts past the ends.
+
+    Windows are built by doubling: the maximum of two overlapping shorter windows.
+    """
+    frames = x.shape[1]
+    half = width // 2
+    window = jnp.pad(x, [(0, 0), (half, half)], constant_values=-jnp.inf)
+    size = 1
+    while size < width:
+        step = min(size, width - size)
+        window = jnp.maximum(window[:, :-step], window[:, step:])
+        size += step
+    return window[:, :frames]
+
+
+def average_pool(x: Signal, width: int) -> Signal:
+    """Sum over the `width` (odd) samples around each one, zeros past the ends, over `width`.
+
+    Sums of 1, 2, 4... samples are built by doubling; those in the binary form of `width` are added.
+    """
+    frames = x.shape[1]
+    half = width // 2
+    window = jnp.pad(x, [(0, 0), (half, half)])
+    total, covered, size = None, 0, 1
+    while True:
+        if width & size:
+            part = window[:, covered : covered + frames]
+            total = part if total is None else total + part
+            covered += size
+        size *= 2
+        if size > width:
+            return total / width
+        window = window[:, : -size // 2] + window[:, size // 2 :]
+
+
+def linear_upsample(x: Frames, factor: int, lengths: Lengths = None) -> Float[Array, "b t*f c"]:
+    """Linear interpolation to `factor` times the rate, edge frames repeated (align_corners=False).
+
+    Output `factor*i + p` lies at input position i + (p + 1/2)/factor - 1/2. These weights are
+    exact; PyTorch's float32 positions lose accuracy as the index grows.
+    """
+    batch, frames, channels = x.shape
+    if lengths is not None:
+        last = jnp.maximum(lengths - 1, 0)[:, None, None]
+        edge = jnp.take_along_axis(x, last, axis=1)
+        x = jnp.where(frame_mask(lengths, frames)[..., None], x, edge)
+    before = jnp.concatenate([x[:, :1], x[:, :-1]], axis=1)
+    after = jnp.concatenate([x[:, 1:], x[:, -1:]], axis=1)
+    offset = (np.arange(factor) + 0.5) / factor - 0.5
+
+    def weighted(neighbour, weight):
+        return neighbour[:, :, None, :] * jnp.asarray(weight, x.dtype)[:, None]
+
+    mixed = (
+        weighted(before, np.maximum(-offset, 0))
+        + weighted(x, 1 - np.abs(offset))
+        + weighted(after, np.maximum(offset, 0))
+    )
+    return mixed.reshape(batch, frames * factor, channels)
+
+
+_SUM_BLOCK = 512
+
+
+def time_sum(x: Signal) -> Float[Array, "b"]:
+    """Sum over time in two levels, blocks first.
+
+    Accurate in float32 for long clips, and independent of how many zeros pad the clip.
+    """
+    batch, frames = x.shape
+    blocks = jnp.pad(x, [(0, 0), (0, -frames % _SUM_BLOCK)]).reshape(batch, -1, _SUM_BLOCK)
+    return blocks.sum(axis=2).sum(axis=1)
+
+
+def standardize_clip(x: Signal, lengths: Lengths, eps: float = 1e-5) -> Signal:
+    """Zero mean and unit (biased) variance over the whole clip, as InstanceNorm1d does."""
+    count = x.shape[1] if lengths is None else jnp.maximum(lengths, 1)[:, None]
+    mean = time_sum(mask_frames(x, lengths))[:, None] / count
+    centred = mask_frames(x - mean, lengths)
+    variance = time_sum(jnp.square(centred))[:, None] / count
+    return centred * jax.lax.rsqrt(variance + eps)
+
+
+def standardize_channels(x: Float[Array, "b t c"], eps: float) -> Float[Array, "b t c"]:
+    """Zero mean and unit (biased) variance over the channels of each frame."""
+    mean = x.mean(axis=-1, keepdims=True)
+    centred = x - mean
+    variance = jnp.square(centred).mean(axis=-1, keepdims=True)
+    return centred * jax.lax.rsqrt(variance + eps)
+
+
+def gelu(x: Array) -> Array:
+    """Exact GELU; `jax.nn.gelu` goes through erfc, which is slower and rounds differently."""
+    return 0.5 * x * (1 + jax.lax.erf(x * np.float32(np.sqrt(0.5))))

@@ -1,0 +1,42 @@
+"""Which input frames an output frame depends on, layer by layer.
+
+Every layer that looks beyond its own frame has a method `reach(span)`: the span of its input
+frames on which the span of its output frames depends. Chained from the last layer to the first
+they give the exact receptive field and look-ahead of the codec, and say what a streaming layer has
+to remember (past) and to wait for (future).
+"""
+
+import math
+from typing import NamedTuple
+
+
+class Span(NamedTuple):
+    """Frames `first` to `last`, both included; -inf and inf where there is no bound."""
+
+    first: float
+    last: float
+
+    def widen(self, past: float, future: float) -> "Span":
+        return Span(self.first - past, self.last + future)
+
+    def before_stride(self, stride: int) -> "Span":
+        """The input frames that `stride`-wide groups make these frames of."""
+        return Span(self.first * stride, self.last * stride + stride - 1)
+
+    def before_linear_upsample(self, factor: int) -> "Span":
+        """The input frames between which these frames are interpolated."""
+        if math.isinf(self.first) or math.isinf(self.last):
+            return Span(-math.inf, math.inf)
+        first = math.floor((self.first + 0.5) / factor - 0.5)
+        last = math.ceil((self.last + 0.5) / factor - 0.5)
+        return Span(first, last)
+
+
+WHOLE_CLIP = Span(-math.inf, math.inf)
+
+
+def chain(layers, span: Span) -> Span:
+    """The reach of `layers` applied one after the other."""
+    for layer in reversed(layers):
+        span = layer.reach(span)
+    return span

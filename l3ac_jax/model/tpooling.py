@@ -1,0 +1,141 @@
+"""TPooling: trends of the waveform at several time scales, and the blocks that see them.
+
+TPooling(x, K) = AvgPool_K(MaxPool_K(|x|)), stride 1: the envelope of the signal over about 2K
+samples. K = 1 is the signal itself, sign included.
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from . import ops
+from .layers import BlockOptions, Dense, PlainDense, weight_normed
+from .ops import Frames, Lengths, Signal
+from .reach import WHOLE_CLIP, Span
+
+CONV_WIDTH = 7
+CHANNELS_PER_BRANCH = 4
+
+
+def tpool(x: Signal, width: int, absolute: bool = True, lengths: Lengths = None) -> Signal:
+    """Trend of `x` over `width` (odd) samples; `absolute=False` pools x instead of |x|."""
+    if width == 1:
+        return x
+    signal = jnp.abs(x) if absolute else x
+    peaks = ops.max_pool(ops.mask_frames(signal, lengths, -jnp.inf), width)
+    return ops.average_pool(ops.mask_frames(peaks, lengths), width)
+
+
+def pooling_reach(width: int) -> int:
+    """Samples on either side that TPooling looks at."""
+    return 2 * (width // 2)
+
+
+class TrendBranch(nn.Module):
+    """TPooling at one scale, then a weight-normed convolution of width 7 to a few channels."""
+
+    pooling: int
+    features: int
+    dilation: int = 1
+    absolute: bool = True
+    folded: bool = False
+
+    @nn.compact
+    def __call__(self, x: Signal, lengths: Lengths = None) -> Float[Array, "b t d"]:
+        kernel, bias = weight_normed(self, (CONV_WIDTH, 1, self.features), self.folded)
+        trend = ops.mask_frames(tpool(x, self.pooling, self.absolute, lengths), lengths)
+        return ops.signal_conv(trend, kernel[:, 0], self.dilation) + bias
+
+    def reach(self, span: Span) -> Span:
+        pad = ops.same_padding(CONV_WIDTH, self.dilation) + pooling_reach(self.pooling)
+        return span.widen(pad, pad)
+
+
+def _widest(branches, span: Span) -> Span:
+    spans = [branch.reach(span) for branch in branches]
+    return Span(min(s.first for s in spans), max(s.last for s in spans))
+
+
+class TConv(nn.Module):
+    """The encoder's first layer: the waveform and its trends, mixed to `features` channels."""
+
+    features: int
+    kernels: tuple[int, ...]
+    pooled: bool = True
+    absolute: bool = True
+    options: BlockOptions = BlockOptions()
+
+    def setup(self):
+        folded = self.options.folded
+        self.branch = [
+            # dilation as published: kernel // 99 + 1
+            TrendBranch(
+                kernel if self.pooled else 1,
+                CHANNELS_PER_BRANCH,
+                kernel // 99 + 1,
+                self.absolute,
+                folded,
+            )
+            for kernel in self.kernels
+        ]
+        self.expand = Dense(4 * CHANNELS_PER_BRANCH * len(self.kernels), folded)
+        self.merge = Dense(self.features, folded)
+
+    def __call__(self, x: Signal, lengths: Lengths = None) -> Frames:
+        trends = jnp.concatenate([branch(x, lengths) for branch in self.branch], axis=-1)
+        h = ops.gelu(self.expand(trends))
+        return self.merge(jnp.concatenate([h, x[..., None]], axis=-1))
+
+    def reach(self, span: Span) -> Span:
+        return _widest(self.branch, span)
+
+
+class EnhanceBlock(nn.Module):
+    """Scales each channel by 1 + a mix of the trends of channel 0, normed over the whole clip.
+
+    The norm (InstanceNorm) makes every output frame depend on every input frame.
+    """
+
+    channels: int
+    kernels: tuple[int, ...]
+    pooled: bool = True
+    absolute: bool = True
+    options: BlockOptions = BlockOptions()
+
+    def setup(self):
+        self.branch = [
+            # dilation as published: kernel // 2 + 1, also where the pooling is ablated
+            TrendBranch(
+                kernel if self.pooled else 1, 1, kernel // 2 + 1, self.absolute, self.options.folded
+            )
+            for kernel in self.kernels
+        ]
+        self.norm = ClipNorm(self.options.folded)
+        self.merge = PlainDense(self.channels)
+
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
+        leader = x[..., 0]
+        trends = [branch(leader, lengths)[..., 0] for branch in self.branch]
+        gain = self.merge(self.norm(trends, lengths))
+        return x + x * gain
+
+    def local_reach(self, span: Span) -> Span:
+        """The reach of everything but the norm's statistics."""
+        return _widest(self.branch, span)
+
+    def reach(self, span: Span) -> Span:
+        return WHOLE_CLIP
+
+
+class ClipNorm(nn.Module):
+    """InstanceNorm: each signal to zero mean and unit variance over its clip's real frames."""
+
+    folded: bool = False
+
+    @nn.compact
+    def __call__(self, signals: list[Signal], lengths: Lengths = None) -> Float[Array, "b t c"]:
+        x = jnp.stack([ops.standardize_clip(signal, lengths) for signal in signals], axis=-1)
+        if self.folded:
+            return x
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+        return x * scale + self.param("bias", nn.initializers.zeros, x.shape[-1:])
