@@ -1,0 +1,180 @@
+"""Audio files in and out, and sample rate conversion. Arrays are float32, (channels, time)."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from jaxtyping import Float
+
+from l3ac_jax.files import check_output, complete_file
+
+FORMATS = {
+    ".wav": "WAV",
+    ".flac": "FLAC",
+    ".ogg": "OGG",
+    ".oga": "OGG",
+    ".opus": "OGG",
+    ".mp3": "MP3",
+}
+# Sample formats that mean the same in every container that has them. The others (MP3 inside WAV is
+# possible, for one) are kept only where the container stays the same.
+PORTABLE_SUBTYPES = {"PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"}
+UNCLIPPED_SUBTYPES = {"FLOAT", "DOUBLE"}
+# libsndfile's Vorbis encoder puts a whole write on the stack: long files must come in pieces.
+WRITE_BLOCK = 65536
+
+
+class AudioError(ValueError):
+    """Audio that cannot be read or written; the message names the file and the reason."""
+
+
+@dataclass(frozen=True)
+class AudioFile:
+    """What a file holds, and how: `format` and `subtype` are soundfile's names (WAV, PCM_16)."""
+
+    samples: Float[np.ndarray, "channels time"]
+    sample_rate: int
+    format: str
+    subtype: str
+
+
+def read_audio(path: str | os.PathLike[str]) -> AudioFile:
+    """Read a whole WAV, FLAC, OGG or MP3 file (or what else libsndfile reads).
+
+    Raises AudioError for what is missing, empty, not audio, damaged, or holds NaN or infinity.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise AudioError(f"{path}: does not exist")
+    if not path.is_file():
+        raise AudioError(f"{path}: is {'a folder' if path.is_dir() else 'not a regular file'}")
+    if path.stat().st_size == 0:
+        raise AudioError(f"{path}: is an empty file")
+    try:
+        # By its content, whatever it is called: a descriptor has no name to draw conclusions from.
+        with (
+            path.open("rb") as stream,
+            soundfile.SoundFile(stream.fileno(), closefd=False) as file,
+        ):
+            samples = file.read(dtype="float32", always_2d=True)
+            audio = AudioFile(
+                np.ascontiguousarray(samples.T), file.samplerate, file.format, file.subtype
+            )
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except soundfile.LibsndfileError as error:
+        reason = error.error_string.strip().removeprefix("Error : ").rstrip(".")
+        raise AudioError(f"{path}: is not an audio file that can be read: {reason}") from error
+    if audio.samples.size == 0:
+        raise AudioError(f"{path}: holds no audio (0 samples)")
+    if not np.isfinite(audio.samples).all():
+        raise AudioError(f"{path}: holds samples that are NaN or infinite")
+    return audio
+
+
+def resample(
+    samples: Float[np.ndarray, "channels time"],
+    from_rate: int,
+    to_rate: int,
+    length: int | None = None,
+) -> Float[np.ndarray, "channels new_time"]:
+    """Convert between sample rates in Hz (soxr, very high quality).
+
+    The result has `length` samples, cut or filled with zeros, or ceil(time * to_rate / from_rate).
+    """
+    if length is None:
+        length = -(-samples.shape[-1] * to_rate // from_rate)
+    if from_rate != to_rate:
+        samples = soxr.resample(samples.T, from_rate, to_rate, quality="VHQ").T
+    samples = samples[:, :length]
+    missing = length - samples.shape[-1]
+    return np.ascontiguousarray(np.pad(samples, ((0, 0), (0, missing))), dtype=np.float32)
+
+
+def choose_subtype(path: str | os.PathLike[str], like: AudioFile | None = None) -> str:
+    """The sample format for a file of this name: that of `like` if the container has it.
+
+    Raises AudioError when the name's ending says no container that is known here.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise AudioError(f"{path}: the ending {suffix!r} is no known audio format (known: {known})")
+    container = FORMATS[suffix]
+    if (
+        like is not None
+        and (like.format == container or like.subtype in PORTABLE_SUBTYPES)
+        and soundfile.check_format(container, like.subtype)
+    ):
+        return like.subtype
+    return "OPUS" if suffix == ".opus" else soundfile.default_subtype(container)
+
+
+def check_audio_output(
+    path: str | os.PathLike[str], channels: int, sample_rate: int, subtype: str, overwrite: bool
+) -> None:
+    """Find out before the work whether write_audio can succeed. Raises AudioError, OutputError."""
+    check_output(path, overwrite)
+    try:
+        with _open_for_writing(io.BytesIO(), path, channels, sample_rate, subtype):
+            pass
+    except soundfile.LibsndfileError as error:
+        raise _cannot_write(path, channels, sample_rate, subtype, error) from error
+
+
+def write_audio(
+    path: str | os.PathLike[str],
+    samples: Float[np.ndarray, "channels time"],
+    sample_rate: int,
+    subtype: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a file in the format of its name's ending, complete or not at all.
+
+    What cannot hold values beyond [-1, 1] gets them clipped. Raises AudioError, OutputError.
+    """
+    subtype = subtype or choose_subtype(path)
+    if subtype not in UNCLIPPED_SUBTYPES:
+        samples = np.clip(samples, -1, 1)
+    channels = samples.shape[0]
+    try:
+        with (
+            complete_file(path, overwrite) as temporary,
+            temporary.open("wb") as stream,
+            _open_for_writing(stream, path, channels, sample_rate, subtype) as file,
+        ):
+            for start in range(0, samples.shape[-1], WRITE_BLOCK):
+                file.write(samples[:, start : start + WRITE_BLOCK].T)
+    except soundfile.LibsndfileError as error:
+        raise _cannot_write(path, channels, sample_rate, subtype, error) from error
+
+
+def _open_for_writing(
+    stream: io.IOBase,
+    path: str | os.PathLike[str],
+    channels: int,
+    sample_rate: int,
+    subtype: str,
+) -> soundfile.SoundFile:
+    container = FORMATS[Path(path).suffix.lower()]
+    return soundfile.SoundFile(
+        stream, "w", sample_rate, channels, format=container, subtype=subtype
+    )
+
+
+def _cannot_write(
+    path: str | os.PathLike[str],
+    channels: int,
+    sample_rate: int,
+    subtype: str,
+    error: soundfile.LibsndfileError,
+) -> AudioError:
+    reason = error.error_string.strip().removeprefix("Error : ").rstrip(".")
+    what = f"{channels} channels at {sample_rate} Hz as {subtype}"
+    return AudioError(f"{path}: cannot hold {what}: {reason}")
