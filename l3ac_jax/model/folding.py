@@ -2,27 +2,27 @@
 
 Weight norm becomes plain kernels; the affine parts of norms and of GRN go into the linear layer
 that follows them; the MLP of the position bias becomes its table. `Network(config, folded=True)`
-takes the result and computes the same function.
+takes the result and computes the same function. Folding is done once, on the host, in float64:
+compiling these thousand small operations would take longer than loading a model.
 """
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from l3ac_jax.config import CodecConfig
 
-from .layers import normalized_kernel
-from .local_transformer import PositionBias
-
 
 def fold(params: dict, config: CodecConfig) -> dict:
-    """Inference parameters of training parameters; a pure function of arrays (jit it)."""
-    return {
+    """Inference parameters (float32 NumPy arrays) of training parameters."""
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    folded = {
         "encoder": _fold_tree(params["encoder"]),
         "encoder_transformer": _fold_transformers(params["encoder_transformer"], config),
         "quantizer": params.get("quantizer", {}),
         "decoder_transformer": _fold_transformers(params["decoder_transformer"], config),
         "decoder": _fold_tree(params["decoder"]),
     }
+    return jax.tree.map(lambda leaf: leaf.astype(np.float32), folded)
 
 
 def _fold_tree(tree: dict) -> dict:
@@ -46,14 +46,15 @@ def _fold_tree(tree: dict) -> dict:
 def _fold_weight_norm(layer: dict) -> dict:
     if "scale" not in layer:
         return dict(layer)
-    return {"kernel": normalized_kernel(layer["kernel"], layer["scale"]), "bias": layer["bias"]}
+    kernel = layer["kernel"]
+    norm = np.sqrt(np.sum(np.square(kernel), axis=tuple(range(kernel.ndim - 1))))
+    return {"kernel": kernel * (layer["scale"] / norm), "bias": layer["bias"]}
 
 
 def _absorb(layer: dict, scale, bias) -> dict:
     """The linear layer that computes layer(x · scale + bias)."""
     kernel = layer["kernel"]
-    shifted = jnp.matmul(bias, kernel, precision=jax.lax.Precision.HIGHEST)
-    return {"kernel": scale[:, None] * kernel, "bias": shifted + layer.get("bias", 0)}
+    return {"kernel": scale[:, None] * kernel, "bias": bias @ kernel + layer.get("bias", 0)}
 
 
 def _fold_transformers(tree: dict, config: CodecConfig) -> dict:
@@ -76,8 +77,11 @@ def _fold_transformers(tree: dict, config: CodecConfig) -> dict:
 def _fold_position_bias(params: dict, window: int, config: CodecConfig) -> dict:
     if config.transformer.attention == "full":
         return params
-    module = PositionBias(config.feature_dim, 2 * window)
-    return {"table": module.apply({"params": params}, 2 * window)}
+    x = np.arange(2 * window, dtype=np.float64)[:, None]
+    for name in ("hidden_0", "hidden_1"):
+        x = x @ params[name]["kernel"] + params[name]["bias"]
+        x = x * (1 + np.tanh(x / 2)) / 2  # SiLU
+    return {"table": x @ params["output"]["kernel"] + params["output"]["bias"]}
 
 
 def _fold_transformer_layer(layer: dict) -> dict:

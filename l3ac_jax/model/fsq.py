@@ -24,16 +24,23 @@ def radix_basis(levels: tuple[int, ...]) -> np.ndarray:
 
 def levels_to_tokens(indices: Levels, levels: tuple[int, ...]) -> Tokens:
     """Tokens in [0, prod(levels)) of level indices, dimension i in [0, levels[i])."""
-    return jnp.sum(indices * radix_basis(levels), axis=-1, dtype=jnp.int32)
+    basis = _last_axis(radix_basis(levels), indices.ndim)
+    return jnp.sum(indices * basis, axis=-1, dtype=jnp.int32)
 
 
 def tokens_to_levels(tokens: Tokens, levels: tuple[int, ...]) -> Levels:
     """Inverse of `levels_to_tokens`."""
-    return tokens[..., None] // radix_basis(levels) % np.asarray(levels, np.int32)
+    axes = tokens.ndim + 1
+    digits = tokens[..., None] // _last_axis(radix_basis(levels), axes)
+    return digits % _last_axis(np.asarray(levels, np.int32), axes)
 
 
-def _steps(levels: tuple[int, ...]) -> np.ndarray:
-    return np.asarray(levels, np.float32) - 1
+def _last_axis(values: np.ndarray, axes: int) -> np.ndarray:
+    return values.reshape((1,) * (axes - 1) + values.shape)
+
+
+def _steps(levels: tuple[int, ...], axes: int = 3) -> np.ndarray:
+    return _last_axis(np.asarray(levels, np.float32) - 1, axes)
 
 
 def squash(latents: Latents) -> Latents:
@@ -55,7 +62,7 @@ def add_noise(
     choice_key, noise_key = jax.random.split(key)
     chosen = jax.random.bernoulli(choice_key, rate, squashed.shape)
     noise = jax.random.uniform(noise_key, squashed.shape, squashed.dtype, -0.5, 0.5)
-    return jnp.where(chosen, squashed + noise / np.asarray(levels, np.float32), rounded)
+    return jnp.where(chosen, squashed + noise / (_steps(levels) + 1), rounded)
 
 
 class FSQ(nn.Module):

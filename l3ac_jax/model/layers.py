@@ -36,7 +36,7 @@ class BlockOptions:
 def normalized_kernel(kernel: Float[Array, "*k d"], scale: Float[Array, " d"]):
     """Weight norm: each output channel's kernel has the norm `scale`."""
     norm = jnp.sqrt(jnp.sum(jnp.square(kernel), axis=tuple(range(kernel.ndim - 1))))
-    return kernel * (scale / norm)
+    return kernel * ops.per_channel(scale / norm, kernel)
 
 
 def weight_normed(module: nn.Module, shape: tuple[int, ...], folded: bool) -> tuple[Array, Array]:
@@ -61,7 +61,8 @@ class Dense(nn.Module):
     @nn.compact
     def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t d"]:
         kernel, bias = weight_normed(self, (x.shape[-1], self.features), self.folded)
-        return x @ kernel + bias
+        y = x @ kernel
+        return y + ops.per_channel(bias, y)
 
     def reach(self, span: Span) -> Span:
         return span
@@ -84,10 +85,12 @@ class PlainDense(nn.Module):
     use_bias: bool = True
 
     @nn.compact
-    def __call__(self, x: Frames) -> Float[Array, "b t d"]:
+    def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n d"]:
         init = torch_uniform(x.shape[-1])
         y = x @ self.param("kernel", init, (x.shape[-1], self.features))
-        return y + self.param("bias", init, (self.features,)) if self.use_bias else y
+        if not self.use_bias:
+            return y
+        return y + ops.per_channel(self.param("bias", init, (self.features,)), y)
 
 
 class Conv(nn.Module):
@@ -102,7 +105,8 @@ class Conv(nn.Module):
     def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t d"]:
         shape = (self.width, x.shape[-1], self.features)
         kernel, bias = weight_normed(self, shape, self.folded)
-        return ops.conv(ops.mask_frames(x, lengths), kernel, self.dilation) + bias
+        y = ops.conv(ops.mask_frames(x, lengths), kernel, self.dilation)
+        return y + ops.per_channel(bias, y)
 
     def reach(self, span: Span) -> Span:
         pad = ops.same_padding(self.width, self.dilation)
@@ -119,7 +123,8 @@ class DepthwiseConv(nn.Module):
     @nn.compact
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
         kernel, bias = weight_normed(self, (self.width, x.shape[-1]), self.folded)
-        return ops.depthwise_conv(ops.mask_frames(x, lengths), kernel, self.dilation) + bias
+        y = ops.depthwise_conv(ops.mask_frames(x, lengths), kernel, self.dilation)
+        return y + ops.per_channel(bias, y)
 
     def reach(self, span: Span) -> Span:
         pad = ops.same_padding(self.width, self.dilation)
@@ -137,7 +142,8 @@ class StridedConv(nn.Module):
     def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t/k d"]:
         shape = (self.stride, x.shape[-1], self.features)
         kernel, bias = weight_normed(self, shape, self.folded)
-        return ops.strided_conv(x, kernel) + bias
+        y = ops.strided_conv(x, kernel)
+        return y + ops.per_channel(bias, y)
 
     def reach(self, span: Span) -> Span:
         return span.before_stride(self.stride)
@@ -155,6 +161,13 @@ class LinearUpsample(nn.Module):
         return span.before_linear_upsample(self.factor)
 
 
+def affine(module: nn.Module, x: Frames) -> Frames:
+    """The learned scale and bias of a norm."""
+    scale = module.param("scale", nn.initializers.ones, x.shape[-1:])
+    bias = module.param("bias", nn.initializers.zeros, x.shape[-1:])
+    return x * ops.per_channel(scale, x) + ops.per_channel(bias, x)
+
+
 class ChannelNorm(nn.Module):
     """Layer norm over the channels of each frame; folded, its affine part is elsewhere."""
 
@@ -166,8 +179,7 @@ class ChannelNorm(nn.Module):
         x = ops.standardize_channels(x, self.eps)
         if self.folded:
             return x
-        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
-        return x * scale + self.param("bias", nn.initializers.zeros, x.shape[-1:])
+        return affine(self, x)
 
 
 class Snake(nn.Module):
@@ -188,7 +200,8 @@ class GRN(nn.Module):
     @nn.compact
     def __call__(self, x: Frames) -> Frames:
         gamma = self.param("gamma", nn.initializers.zeros, x.shape[-1:])
-        return x * (1 + gamma) + self.param("beta", nn.initializers.zeros, x.shape[-1:])
+        beta = self.param("beta", nn.initializers.zeros, x.shape[-1:])
+        return x * ops.per_channel(1 + gamma, x) + ops.per_channel(beta, x)
 
 
 class ConvUnit(nn.Module):

@@ -49,7 +49,8 @@ def rotate(x: Float[Array, "... n h d"], positions: Float[Array, " n"]) -> Array
     """
     width = x.shape[-1]
     frequencies = 1.0 / 10000 ** (jnp.arange(0, width, 2, dtype=jnp.float32) / width)
-    angles = (positions[:, None] * frequencies)[:, None, :].astype(x.dtype)
+    angles = positions[:, None] * frequencies[None]
+    angles = angles.reshape((1,) * (x.ndim - 3) + (len(positions), 1, -1)).astype(x.dtype)
     cos, sin = jnp.cos(angles), jnp.sin(angles)
     first, second = jnp.split(x, 2, axis=-1)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
@@ -58,7 +59,9 @@ def rotate(x: Float[Array, "... n h d"], positions: Float[Array, " n"]) -> Array
 def _attend(query, key, value, bias, mask):
     """Softmax attention over (..., n, h, d) queries and (..., m, h, d) keys and values."""
     scores = jnp.einsum("...ihd,...jhd->...hij", query, key)
-    scores = jnp.where(mask, scores if bias is None else scores + bias, _MASKED)
+    if bias is not None:
+        scores = scores + bias.reshape((1,) * (scores.ndim - 3) + bias.shape)
+    scores = jnp.where(mask.reshape((1,) * (scores.ndim - mask.ndim) + mask.shape), scores, _MASKED)
     return jnp.einsum("...hij,...jhd->...ihd", jax.nn.softmax(scores, axis=-1), value)
 
 

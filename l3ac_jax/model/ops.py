@@ -22,7 +22,7 @@ Lengths = Int[Array, " b"] | None
 
 def frame_mask(lengths: Int[Array, " b"], frames: int) -> Bool[Array, "b t"]:
     """True where a frame is real."""
-    return jnp.arange(frames) < lengths[:, None]
+    return jnp.arange(frames)[None] < lengths[:, None]
 
 
 def mask_frames(x: Float[Array, "b t *c"], lengths: Lengths, fill: float = 0.0):
@@ -31,6 +31,11 @@ def mask_frames(x: Float[Array, "b t *c"], lengths: Lengths, fill: float = 0.0):
         return x
     mask = frame_mask(lengths, x.shape[1])
     return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - 2)), x, fill)
+
+
+def per_channel(values: Float[Array, " c"], x: Float[Array, "*n c"]) -> Array:
+    """`values` with the axes that let it meet `x` channel by channel."""
+    return values.reshape((1,) * (x.ndim - 1) + values.shape)
 
 
 def same_padding(width: int, dilation: int) -> int:
@@ -50,7 +55,8 @@ def depthwise_conv(x: Frames, kernel: Float[Array, "k c"], dilation: int = 1) ->
     """Convolution of each channel with its own odd kernel, zero-padded to the same length."""
     if jax.default_backend() == "cpu":
         # A grouped convolution is several times slower than multiply-adds on a CPU.
-        return _sum([shift * tap for shift, tap in zip(_shifts(x, len(kernel), dilation), kernel)])
+        shifts = _shifts(x, len(kernel), dilation)
+        return _sum([s * per_channel(tap, s) for s, tap in zip(shifts, kernel, strict=True)])
     return _lax_conv(x, kernel[:, None, :], dilation, groups=x.shape[-1])
 
 
@@ -84,8 +90,8 @@ def strided_conv(x: Frames, kernel: Float[Array, "k c d"]) -> Float[Array, "b t/
 
 def signal_conv(x: Signal, kernel: Float[Array, "k d"], dilation: int = 1) -> Float[Array, "b t d"]:
     """Convolution of a single-channel signal to `d` channels, zero-padded to the same length."""
-    shifts = _shifts(x, len(kernel), dilation)
-    return _sum([shift[..., None] * tap for shift, tap in zip(shifts, kernel)])
+    shifts = [shift[..., None] for shift in _shifts(x, len(kernel), dilation)]
+    return _sum([s * per_channel(tap, s) for s, tap in zip(shifts, kernel, strict=True)])
 
 
 def _sum(terms: list[Array]) -> Array:
@@ -147,7 +153,7 @@ def linear_upsample(x: Frames, factor: int, lengths: Lengths = None) -> Float[Ar
     offset = (np.arange(factor) + 0.5) / factor - 0.5
 
     def weighted(neighbour, weight):
-        return neighbour[:, :, None, :] * jnp.asarray(weight, x.dtype)[:, None]
+        return neighbour[:, :, None, :] * jnp.asarray(weight, x.dtype)[None, None, :, None]
 
     mixed = (
         weighted(before, np.maximum(-offset, 0))

@@ -60,4 +60,5 @@ def _sin_squared_jvp(primals, tangents):
 
 def snake(x: Float[Array, "... c"], alpha: Float[Array, " c"]) -> Float[Array, "... c"]:
     """x + sin²(alpha·x) / (alpha + 1e-8), alpha per channel (arXiv 2006.08195)."""
+    alpha = alpha.reshape((1,) * (x.ndim - 1) + alpha.shape)
     return x + sin_squared(alpha * x) * (1 / (alpha + 1e-8))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from . import ops
-from .layers import BlockOptions, Dense, PlainDense, weight_normed
+from .layers import BlockOptions, Dense, PlainDense, affine, weight_normed
 from .ops import Frames, Lengths, Signal
 from .reach import WHOLE_CLIP, Span
 
@@ -44,7 +44,8 @@ class TrendBranch(nn.Module):
     def __call__(self, x: Signal, lengths: Lengths = None) -> Float[Array, "b t d"]:
         kernel, bias = weight_normed(self, (CONV_WIDTH, 1, self.features), self.folded)
         trend = ops.mask_frames(tpool(x, self.pooling, self.absolute, lengths), lengths)
-        return ops.signal_conv(trend, kernel[:, 0], self.dilation) + bias
+        y = ops.signal_conv(trend, kernel[:, 0], self.dilation)
+        return y + ops.per_channel(bias, y)
 
     def reach(self, span: Span) -> Span:
         pad = ops.same_padding(CONV_WIDTH, self.dilation) + pooling_reach(self.pooling)
@@ -137,5 +138,4 @@ class ClipNorm(nn.Module):
         x = jnp.stack([ops.standardize_clip(signal, lengths) for signal in signals], axis=-1)
         if self.folded:
             return x
-        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
-        return x * scale + self.param("bias", nn.initializers.zeros, x.shape[-1:])
+        return affine(self, x)

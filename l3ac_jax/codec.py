@@ -1,0 +1,254 @@
+"""L3AC: audio to tokens and back, the parameters together with the compiled functions.
+
+Padding, cutting and checks happen on the host, so that only the network itself is compiled, once
+for each bucket of lengths (see buckets.py) and batch size.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from numpy.typing import ArrayLike
+
+from l3ac_jax.buckets import bucket_tokens
+from l3ac_jax.config import CodecConfig
+from l3ac_jax.model.folding import fold
+from l3ac_jax.model.network import Network
+
+__all__ = ["L3AC"]
+
+
+class L3AC:
+    """A codec: `config`, `params` (a pytree, as in training) and what they compute.
+
+    Shapes: B clips, T samples at `sample_rate`, N tokens, F features. NumPy or JAX arrays in, JAX
+    arrays out. A clip in a padded batch gives what it gives alone: say how long each one is with
+    `lengths`; what lies past it is ignored, and comes back as zeros.
+
+    `on_compile`, when set, is called with a line of text before a new shape is compiled.
+    """
+
+    def __init__(self, config: CodecConfig, params: dict, name: str = "custom"):
+        self.config = config
+        self.params = params
+        self.name = name
+        self.on_compile: Callable[[str], None] | None = None
+        self._compiled: set[tuple] = set()
+        network = Network(config, folded=True)
+
+        def encode(folded, audio, lengths):
+            return network.apply({"params": folded}, audio, lengths, method="encode")
+
+        def dequantize(folded, tokens):
+            return network.apply({"params": folded}, tokens, method="dequantize")
+
+        def decode(folded, features, lengths):
+            return network.apply({"params": folded}, features, lengths, method="decode")
+
+        self._encode_compiled = jax.jit(encode)
+        self._dequantize_compiled = jax.jit(dequantize)
+        self._decode_compiled = jax.jit(decode)
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second of the audio that goes in and comes out, in Hz."""
+        return self.config.sample_rate
+
+    @property
+    def hop_length(self) -> int:
+        """Samples of audio per token."""
+        return self.config.hop_length
+
+    @property
+    def frame_rate(self) -> float:
+        """Tokens per second."""
+        return self.config.frame_rate
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of different tokens."""
+        return self.config.codebook_size
+
+    @property
+    def bitrate(self) -> float:
+        """Bits per second: tokens per second times log2 of the codebook size."""
+        return self.config.bitrate
+
+    def encode(
+        self, audio: Float[ArrayLike, "B T"], lengths: Int[ArrayLike, " B"] | None = None
+    ) -> Int[Array, "B N"]:
+        """Tokens (int32, N = T / hop length rounded up) of audio; `lengths` in samples.
+
+        Tokens past a clip's end are 0. Raises ValueError for anything but finite floating-point
+        audio of shape (B, T) with at least one sample, or lengths outside 1 to T.
+        """
+        return self.encode_audio(audio, lengths)[1]
+
+    def decode(
+        self, tokens: Int[ArrayLike, "B N"], lengths: Int[ArrayLike, " B"] | None = None
+    ) -> Float[Array, "B N*hop"]:
+        """Audio in -1..1 (float32) of tokens; `lengths` in tokens.
+
+        Raises ValueError for anything but integers of shape (B, N) in 0 to `codebook_size` - 1, or
+        lengths outside 1 to N.
+        """
+        return self.decode_audio(indices=tokens, lengths=lengths)
+
+    def reconstruct(
+        self, audio: Float[ArrayLike, "B T"], lengths: Int[ArrayLike, " B"] | None = None
+    ) -> Float[Array, "B T"]:
+        """What remains of audio after encoding and decoding; `lengths` in samples."""
+        tokens = self.encode(audio, lengths)
+        frames = None if lengths is None else -(-np.asarray(lengths) // self.hop_length)
+        decoded = np.asarray(self.decode(tokens, frames))[:, : np.shape(audio)[1]]
+        if lengths is not None:
+            decoded = _clear_padding(decoded, np.asarray(lengths))
+        return jnp.asarray(decoded)
+
+    def encode_audio(
+        self, audio: Float[ArrayLike, "B T"], lengths: Int[ArrayLike, " B"] | None = None
+    ) -> tuple[Float[Array, "B N F"], Int[Array, "B N"]]:
+        """Quantized features and tokens, as the official package's call of this name."""
+        samples = _checked_audio(audio)
+        counts = _checked_lengths(lengths, samples.shape, "samples")
+        _require_finite(samples, counts, "audio")
+        frames = -(-samples.shape[1] // self.hop_length)
+        padded = self._padded(samples, self._bucket(frames) * self.hop_length)
+        self._announce("encoder", padded.shape[0], padded.shape[1] / self.sample_rate)
+        outputs = self._encode_compiled(self._folded, padded, counts.astype(np.int32))
+        valid = -(-counts // self.hop_length)
+        features, tokens = (
+            jnp.asarray(_clear_padding(np.asarray(output)[:, :frames], valid)) for output in outputs
+        )
+        return features, tokens
+
+    def decode_audio(
+        self,
+        features: Float[ArrayLike, "B N F"] | None = None,
+        indices: Int[ArrayLike, "B N"] | None = None,
+        lengths: Int[ArrayLike, " B"] | None = None,
+    ) -> Float[Array, "B N*hop"]:
+        """Audio of quantized features or of tokens, as the official package's call of this name.
+
+        `lengths` in tokens.
+        """
+        if (features is None) == (indices is None):
+            raise ValueError("decode_audio takes either features or indices: give one of them")
+        if features is None:
+            values = _checked_tokens(indices)
+        else:
+            values = _checked_features(features, self.config.feature_dim)
+        counts = _checked_lengths(lengths, values.shape, "tokens")
+        frames = values.shape[1]
+        padded = self._padded(values, self._bucket(frames))
+        if features is None:
+            padded = _clear_padding(padded, counts)
+            _require_range(padded, self.codebook_size)
+            padded = self._dequantize_compiled(self._folded, padded)
+        else:
+            _require_finite(values, counts, "features")
+        self._announce("decoder", padded.shape[0], padded.shape[1] / self.frame_rate)
+        audio = self._decode_compiled(self._folded, padded, counts.astype(np.int32))
+        samples = np.asarray(audio)[:, : frames * self.hop_length]
+        return jnp.asarray(_clear_padding(samples, counts * self.hop_length))
+
+    @cached_property
+    def _folded(self) -> dict:
+        return jax.device_put(fold(self.params, self.config))
+
+    def _bucket(self, frames: int) -> int:
+        return bucket_tokens(frames, self.frame_rate)
+
+    @staticmethod
+    def _padded(values: np.ndarray, frames: int) -> np.ndarray:
+        widths = [(0, 0), (0, frames - values.shape[1])] + [(0, 0)] * (values.ndim - 2)
+        return np.pad(values, widths)
+
+    def _announce(self, part: str, batch: int, seconds: float) -> None:
+        key = (part, batch, seconds)
+        if key not in self._compiled and self.on_compile is not None:
+            clips = "" if batch == 1 else f", {batch} clips at a time"
+            self.on_compile(f"compiling the {part} for up to {seconds:.3g} s of audio{clips}")
+        self._compiled.add(key)
+
+
+def _checked_audio(audio: ArrayLike) -> np.ndarray:
+    array = np.asarray(audio)
+    if not np.issubdtype(array.dtype, np.floating) and array.dtype != jnp.bfloat16:
+        raise ValueError(
+            f"audio must be floating point in -1..1, got {array.dtype}: divide integer samples by "
+            "their full scale (32768 for 16 bits)"
+        )
+    if array.ndim != 2:
+        hint = ": add the batch axis with audio[None]" if array.ndim == 1 else ""
+        raise ValueError(f"audio must have shape (clips, samples), got {array.shape}{hint}")
+    if array.size == 0:
+        raise ValueError(f"audio is empty: shape {array.shape}; at least one sample is needed")
+    return array.astype(np.float32)
+
+
+def _checked_tokens(tokens: ArrayLike) -> np.ndarray:
+    array = np.asarray(tokens)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"tokens must be integers, got {array.dtype}")
+    if array.ndim != 2:
+        hint = ": add the batch axis with tokens[None]" if array.ndim == 1 else ""
+        raise ValueError(f"tokens must have shape (clips, tokens), got {array.shape}{hint}")
+    if array.size == 0:
+        raise ValueError(f"tokens are empty: shape {array.shape}; at least one token is needed")
+    return array
+
+
+def _checked_features(features: ArrayLike, width: int) -> np.ndarray:
+    array = np.asarray(features)
+    if not np.issubdtype(array.dtype, np.floating) and array.dtype != jnp.bfloat16:
+        raise ValueError(f"features must be floating point, got {array.dtype}")
+    if array.ndim != 3 or array.shape[2] != width or array.size == 0:
+        raise ValueError(f"features must have shape (clips, tokens, {width}), got {array.shape}")
+    return array.astype(np.float32)
+
+
+def _checked_lengths(lengths: ArrayLike | None, shape: tuple[int, ...], unit: str) -> np.ndarray:
+    if lengths is None:
+        return np.full(shape[0], shape[1])
+    array = np.asarray(lengths)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"lengths must be integers (in {unit}), got {array.dtype}")
+    if array.shape != shape[:1]:
+        raise ValueError(f"lengths must have shape ({shape[0]},), one a clip, got {array.shape}")
+    if array.min() < 1 or array.max() > shape[1]:
+        bad = int(np.argmax((array < 1) | (array > shape[1])))
+        raise ValueError(f"lengths[{bad}] is {array[bad]}, must be 1 to {shape[1]} {unit}")
+    return array.astype(np.int64)
+
+
+def _valid(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    mask = np.arange(values.shape[1]) < counts[:, None]
+    return mask.reshape(mask.shape + (1,) * (values.ndim - 2))
+
+
+def _clear_padding(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    if (counts >= values.shape[1]).all():
+        return values
+    return np.where(_valid(values, counts), values, values.dtype.type(0))
+
+
+def _require_finite(values: np.ndarray, counts: np.ndarray, what: str) -> None:
+    bad = ~np.isfinite(values) & _valid(values, counts)
+    if bad.any():
+        clip, frame = np.argwhere(bad)[0][:2]
+        value = values[clip, frame]
+        shown = value if np.ndim(value) == 0 else value[~np.isfinite(value)][0]
+        raise ValueError(f"{what} must be finite, got {shown} in clip {clip} at index {frame}")
+
+
+def _require_range(tokens: np.ndarray, size: int) -> None:
+    bad = (tokens < 0) | (tokens >= size)
+    if bad.any():
+        clip, frame = np.argwhere(bad)[0]
+        raise ValueError(
+            f"tokens must be 0 to {size - 1}, got {tokens[clip, frame]} in clip {clip} at {frame}"
+        )
