@@ -1,14 +1,11 @@
 """Published weights: downloaded once into the user's cache, and clear advice where that fails."""
 
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import huggingface_hub.constants as hub_constants
 import pytest
 
 from l3ac_jax.hub import (
-    REPOSITORY,
     WEIGHT_FILES,
     DownloadError,
     cache_folder,
@@ -16,74 +13,7 @@ from l3ac_jax.hub import (
     missing_weights,
     weights_folder,
 )
-
-
-class Hub(ThreadingHTTPServer):
-    """Serves the bytes in `files` as the hub does, and writes down what was asked for."""
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), HubRequest)
-        self.files: dict[str, bytes] = {}
-        self.downloads: list[str] = []
-
-    def publish(self, name: str, files: dict[str, bytes]) -> None:
-        for file, content in files.items():
-            self.files[f"/{REPOSITORY}/resolve/main/weights/{name}.v1/{file}"] = content
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class HubRequest(BaseHTTPRequestHandler):
-    server: Hub
-
-    def _answer(self) -> bytes:
-        content = self.server.files.get(self.path)
-        self.send_response(404 if content is None else 200)
-        if content is None:
-            self.send_header("X-Error-Code", "EntryNotFound")
-        else:
-            self.send_header("ETag", f'"{hash(content):x}"')
-        self.send_header("X-Repo-Commit", "0" * 40)
-        self.send_header("Content-Length", str(len(content or b"")))
-        self.end_headers()
-        return content or b""
-
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def do_GET(self) -> None:
-        self.wfile.write(self._answer())
-        # huggingface_hub also asks for things of its own.
-        if self.path in self.server.files:
-            self.server.downloads.append(Path(self.path).name)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-# Port 9 (discard) on this machine: nothing listens there.
-NOBODY = "http://127.0.0.1:9"
-
-
-def use_endpoint(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
-    """What $HF_ENDPOINT does when huggingface_hub is imported."""
-    template = hub_constants.HUGGINGFACE_CO_URL_TEMPLATE
-    path = template.removeprefix(hub_constants.ENDPOINT)
-    monkeypatch.setattr(hub_constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + path)
-    monkeypatch.setattr(hub_constants, "ENDPOINT", endpoint)
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    """A hub on this machine, which huggingface_hub takes for the real one."""
-    with Hub() as server:
-        Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
-        use_endpoint(monkeypatch, server.endpoint)
-        monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", False)
-        yield server
-        server.shutdown()
+from tests.hub_server import NOBODY, use_endpoint
 
 
 @pytest.fixture(autouse=True)
