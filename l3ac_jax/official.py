@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,9 @@ def seeded_codec(
     a configuration that it cannot express.
     """
     codec = OfficialCodec(config)
-    _move_off_initial_values(codec, seed)
+    generator = import_official()[0].Generator().manual_seed(seed)
+    _move_off_initial_values(codec, generator)
+    _spread_over_levels(codec, generator)
     return codec.astype(dtype)
 
 
@@ -139,9 +142,12 @@ class OfficialCodec:
 def import_official() -> tuple[Any, Any]:
     """The modules `torch` and `l3ac.en_codec`. Raises ImportError that says how to get them."""
     try:
-        import l3ac.en_codec
-        import local_attention  # noqa: F401  (l3ac imports it only when a network is built)
-        import torch
+        with warnings.catch_warnings():
+            # It scripts two of its functions, which torch 2.13 deprecates.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import l3ac.en_codec
+            import local_attention  # noqa: F401  (l3ac imports it only when a network is built)
+            import torch
     except ImportError as error:
         raise ImportError(
             f"this needs the official PyTorch package ({error}): pip install 'l3ac-jax[torch]'"
@@ -182,9 +188,8 @@ _RULES: tuple[_Rule, ...] = (
 )
 
 
-def _move_off_initial_values(codec: OfficialCodec, seed: int) -> None:
+def _move_off_initial_values(codec: OfficialCodec, generator: torch.Generator) -> None:
     torch, _ = import_official()
-    generator = torch.Generator().manual_seed(seed)
     window = codec.config.transformer.window_size
     with torch.no_grad():
         for name, parameter in codec.network.named_parameters():
@@ -194,3 +199,28 @@ def _move_off_initial_values(codec: OfficialCodec, seed: int) -> None:
                 continue
             scale = {"fan_in": parameter[0].numel() ** -0.5, "per_window": 1 / window}.get(kind, 1)
             parameter.normal_(first, second * scale, generator=generator)
+
+
+def _spread_over_levels(codec: OfficialCodec, generator: torch.Generator) -> None:
+    """Centre and scale the quantizer's input, so that every dimension uses its levels.
+
+    Random features vary little around an offset of their own, which alone can saturate the tanh.
+    """
+    torch, _ = import_official()
+    quantizer = codec.network.quantizer
+    if isinstance(quantizer.project_in, torch.nn.Identity):
+        return
+    noise = torch.randn(1, codec.config.sample_rate, generator=generator)
+    swelling = torch.sin(torch.linspace(0, 20, noise.shape[-1])) ** 2
+    with torch.no_grad():
+        latents = quantizer.project_in(codec.differentiable_encode(0.1 * swelling * noise))
+        deviation, mean = torch.std_mean(latents, dim=(0, 1))
+        # Coarse steps, so that the last bits of another machine give the same weights.
+        factor = torch.round(8 * _LATENT_DEVIATION / deviation) / 8
+        quantizer.project_in.weight *= factor[:, None]
+        quantizer.project_in.bias.copy_(
+            -torch.round(8 * factor * mean) / 8 + noise[0, : len(mean)] / 16
+        )
+
+
+_LATENT_DEVIATION = 0.8
