@@ -6,6 +6,7 @@ from threading import Thread
 import huggingface_hub.constants as hub_constants
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
@@ -31,15 +32,17 @@ def hub(monkeypatch):
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory) -> Path:
-    """A model folder with a small codec, hop length 6, at its initial values."""
+    """A model folder with a small codec, hop length 6, random weights."""
     from l3ac_jax.checkpoint import save_model
-
     from l3ac_jax.config import ExperimentConfig
     from l3ac_jax.model.network import Network
     from tests.small_configs import SMALL_CONFIGS
 
     config = SMALL_CONFIGS["baseline"]
-    params = Network(config).init(jax.random.key(0), jnp.zeros((1, config.hop_length)))["params"]
+    audio = jnp.zeros((1, config.hop_length))
+    shapes = jax.eval_shape(Network(config).init, jax.random.key(0), audio)["params"]
+    random = np.random.default_rng(0)
+    params = jax.tree.map(lambda leaf: random.normal(0, 0.3, leaf.shape).astype("f4"), shapes)
     folder = tmp_path_factory.mktemp("models") / "small"
     save_model(folder, ExperimentConfig(model=config), params)
     return folder
