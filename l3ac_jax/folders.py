@@ -1,0 +1,66 @@
+"""Folders that appear complete or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def complete_folder(
+    target: str | os.PathLike[str], overwrite: bool = False, replaceable: Collection[str] = ()
+) -> Iterator[Path]:
+    """A new folder to write into; it becomes `target` when the block ends without an exception.
+
+    Until then it is a hidden sibling, removed if the block fails; a killed process can leave it
+    behind, but nothing at `target`. With `overwrite`, an existing folder is replaced, if it holds
+    nothing but the names in `replaceable`: a mistyped target costs no other files. An empty folder
+    is always replaced. Raises FileExistsError otherwise, before the block runs.
+    """
+    target = Path(target).resolve()
+    _check_target(target, overwrite, replaceable)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Not tempfile: its folders are closed to other users.
+    token = secrets.token_hex(4)
+    new = target.with_name(f".{target.name}.new-{token}")
+    new.mkdir()
+    try:
+        yield new
+        # Again: the block may have taken minutes.
+        _check_target(target, overwrite, replaceable)
+        _put_in_place(new, target, target.with_name(f".{target.name}.old-{token}"))
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _check_target(target: Path, overwrite: bool, replaceable: Collection[str]) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise FileExistsError(f"{target}: exists and is not a folder")
+    names = sorted(path.name for path in target.iterdir())
+    if names and not overwrite:
+        raise FileExistsError(f"{target}: exists already, and nothing was asked to be overwritten")
+    others = [name for name in names if name not in replaceable]
+    if others:
+        raise FileExistsError(
+            f"{target}: is not overwritten, since it also holds {', '.join(others[:3])}"
+            + (", ..." if len(others) > 3 else "")
+        )
+
+
+def _put_in_place(new: Path, target: Path, old: Path) -> None:
+    if not target.exists():
+        new.rename(target)
+        return
+    target.rename(old)
+    try:
+        new.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
