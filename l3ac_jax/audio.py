@@ -6,6 +6,7 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -14,13 +15,14 @@ from jaxtyping import Float
 
 from l3ac_jax.files import check_output, complete_file
 
+# What a name's ending stands for: a container and its usual sample format, as soundfile has them.
 FORMATS = {
-    ".wav": "WAV",
-    ".flac": "FLAC",
-    ".ogg": "OGG",
-    ".oga": "OGG",
-    ".opus": "OGG",
-    ".mp3": "MP3",
+    ".wav": ("WAV", "PCM_16"),
+    ".flac": ("FLAC", "PCM_16"),
+    ".ogg": ("OGG", "VORBIS"),
+    ".oga": ("OGG", "VORBIS"),
+    ".opus": ("OGG", "OPUS"),
+    ".mp3": ("MP3", "MPEG_LAYER_III"),
 }
 # Sample formats that mean the same in every container that has them. The others (MP3 inside WAV is
 # possible, for one) are kept only where the container stays the same.
@@ -106,14 +108,15 @@ def choose_subtype(path: str | os.PathLike[str], like: AudioFile | None = None) 
     if suffix not in FORMATS:
         known = ", ".join(FORMATS)
         raise AudioError(f"{path}: the ending {suffix!r} is no known audio format (known: {known})")
-    container = FORMATS[suffix]
+    container, usual = FORMATS[suffix]
     if (
         like is not None
+        and suffix != ".opus"
         and (like.format == container or like.subtype in PORTABLE_SUBTYPES)
         and soundfile.check_format(container, like.subtype)
     ):
         return like.subtype
-    return "OPUS" if suffix == ".opus" else soundfile.default_subtype(container)
+    return usual
 
 
 def check_audio_output(
@@ -156,13 +159,13 @@ def write_audio(
 
 
 def _open_for_writing(
-    stream: io.IOBase,
+    stream: BinaryIO,
     path: str | os.PathLike[str],
     channels: int,
     sample_rate: int,
     subtype: str,
 ) -> soundfile.SoundFile:
-    container = FORMATS[Path(path).suffix.lower()]
+    container, _ = FORMATS[Path(path).suffix.lower()]
     return soundfile.SoundFile(
         stream, "w", sample_rate, channels, format=container, subtype=subtype
     )

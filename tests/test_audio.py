@@ -156,6 +156,7 @@ def test_a_single_sample_can_be_resampled():
         ("ogg", "out.mp3", "MPEG_LAYER_III"),
         ("wav", "out.ogg", "VORBIS"),
         ("wav", "out.opus", "OPUS"),
+        ("ogg", "out.opus", "OPUS"),
     ],
 )
 def test_the_sample_format_of_the_input_is_kept_where_possible(source, target, subtype, tmp_path):
