@@ -67,10 +67,10 @@ def _converted(scratch: Path) -> L3AC:
 
 def _compare(console: Console, audio: np.ndarray, official: OfficialCodec, codec: L3AC) -> int:
     (_, official_tokens), official_encoding = _timed(lambda: official.encode(audio))
-    tokens, encoding = _timed(lambda: np.asarray(codec.encode(audio)), warm_up=True)
+    tokens, encoding = _timed(lambda: np.asarray(codec.encode(audio)))
     # From the same tokens: one that lies on a rounding boundary would change the audio around it.
     official_audio, official_decoding = _timed(lambda: official.decode_tokens(official_tokens))
-    decoded, decoding = _timed(lambda: np.asarray(codec.decode(official_tokens)), warm_up=True)
+    decoded, decoding = _timed(lambda: np.asarray(codec.decode(official_tokens)))
 
     same = int(np.sum(tokens == official_tokens))
     signal, error = _rms(official_audio), _rms(decoded - official_audio)
@@ -90,10 +90,9 @@ def _compare(console: Console, audio: np.ndarray, official: OfficialCodec, codec
     return 0 if agree else 1
 
 
-def _timed(function: Callable[[], Any], warm_up: bool = False) -> tuple[Any, float]:
-    """The result of a call and its seconds, after another call if the first one compiles."""
-    if warm_up:
-        function()
+def _timed(function: Callable[[], Any]) -> tuple[Any, float]:
+    """The result of a call and its seconds, after a first call that compiles or warms up."""
+    function()
     start = time.perf_counter()
     result = function()
     return result, time.perf_counter() - start
