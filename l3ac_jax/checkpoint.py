@@ -65,7 +65,7 @@ def _save_arrays(path: Path, arrays: Any) -> None:
         checkpointer.save(path.resolve(), arrays)
 
 
-def _load_arrays(path: Path, expected: dict[str, Any]) -> dict[str, Any]:
+def _load_arrays(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
     import orbax.checkpoint
 
     if not path.is_dir():

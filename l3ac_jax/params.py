@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,9 +24,10 @@ def unflatten(leaves: Mapping[str, Any]) -> dict[str, Any]:
     return unflatten_dict(dict(leaves), sep="/")
 
 
-def expected_params(config: CodecConfig) -> dict[str, Any]:
+@cache  # tracing the network takes a second
+def expected_params(config: CodecConfig) -> Mapping[str, Any]:
     """Shape and type of each parameter of a configuration's network, by path."""
-    return flatten(abstract_params(config))
+    return MappingProxyType(flatten(abstract_params(config)))
 
 
 def mismatches(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
