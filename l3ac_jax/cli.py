@@ -171,7 +171,7 @@ def decode(
     channels = content.tokens.shape[0]
     subtype = choose_subtype(output)
     check_audio_output(output, channels, content.sample_rate, subtype, overwrite)
-    with _loaded(model or content.model) as codec:
+    with _loaded(model or _recorded_model(input, content)) as codec:
         _check_match(input, content, codec)
         results = []
         for tokens in _progress(content.tokens, "channels"):
@@ -222,6 +222,14 @@ def _loaded(model: str) -> Iterator[L3AC]:
         yield codec
     finally:
         notice.close()
+
+
+def _recorded_model(path: Path, content: TokenFile) -> str:
+    if content.model not in PUBLISHED and not Path(content.model).is_dir():
+        raise TokenFileError(
+            f"{path}: its tokens were made with {content.model}, which is not here: give --model"
+        )
+    return content.model
 
 
 def _check_match(path: Path, content: TokenFile, codec: L3AC) -> None:

@@ -32,19 +32,20 @@ def get_model(name: str | os.PathLike[str]) -> L3AC:
     Raises ModelNotFoundError, DownloadError (no weights and no network), or WeightsError or
     ConfigError (a damaged file); all of them are ValueErrors.
     """
+    name = os.fspath(name)
     if name in PUBLISHED:
-        config = published_config(str(name)).model
-        return L3AC(config, from_torch(download_weights(str(name)), config), name=str(name))
+        config = published_config(name).model
+        return L3AC(config, from_torch(download_weights(name), config), name)
+    _check_model_folder(name)
+    experiment, params = load_model(name)
+    return L3AC(experiment.model, params, name)
+
+
+def _check_model_folder(name: str) -> None:
     folder = Path(name)
-    _check_model_folder(folder)
-    experiment, params = load_model(folder)
-    return L3AC(experiment.model, params, name=str(name))
-
-
-def _check_model_folder(folder: Path) -> None:
     if not folder.is_dir():
         names = ", ".join(PUBLISHED)
-        raise ModelNotFoundError(f"{folder}: is neither a published model ({names}) nor a folder")
+        raise ModelNotFoundError(f"{name}: is neither a published model ({names}) nor a folder")
     # The official training code leaves a config.toml of its own beside its weights.
     if any((folder / file).is_file() for file in WEIGHT_FILES):
         raise ModelNotFoundError(

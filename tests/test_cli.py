@@ -261,6 +261,7 @@ def test_missing_weights_without_a_network_are_one_clear_line(
         ({"samples": 5000}, "641 tokens do not make 5000 samples at 16000 Hz"),
         ({"sample_rate": 44100}, "do not make 3843 samples at 44100 Hz"),
         ({"fingerprint": "0" * 16}, "whose configuration differs"),
+        ({"model": "elsewhere/model"}, "made with elsewhere/model, which is not here"),
     ],
 )
 def test_tokens_that_do_not_fit_the_model_are_refused(
