@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from l3ac_jax.audio import read_audio
 from l3ac_jax.checkpoint import save_model
+from l3ac_jax.compilation import CompilationNotice
 from l3ac_jax.config import published_config
 from l3ac_jax.official import OfficialCodec, import_official, seeded_codec
 from l3ac_jax.pretrained import L3AC, get_model
@@ -50,7 +52,9 @@ def run_demo() -> int:
         codec = _converted(Path(scratch))
     seconds = audio.shape[1] / codec.sample_rate
     console.print(f"3. {seconds:.2f} s of speech ({CLIP}) through both")
-    return _compare(console, audio, official, codec)
+    with closing(CompilationNotice(lambda line: console.print(f"   {line} (once)"))) as notice:
+        codec.on_compile = notice
+        return _compare(console, audio, official, codec)
 
 
 def _clip() -> np.ndarray:
