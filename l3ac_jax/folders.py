@@ -22,7 +22,7 @@ def complete_folder(
     is always replaced. Raises FileExistsError otherwise, before the block runs.
     """
     target = Path(target).resolve()
-    _check_target(target, overwrite, replaceable)
+    check_target(target, overwrite, replaceable)
     target.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile: its folders are closed to other users.
     token = secrets.token_hex(4)
@@ -31,20 +31,24 @@ def complete_folder(
     try:
         yield new
         # Again: the block may have taken minutes.
-        _check_target(target, overwrite, replaceable)
+        check_target(target, overwrite, replaceable)
         _put_in_place(new, target, target.with_name(f".{target.name}.old-{token}"))
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _check_target(target: Path, overwrite: bool, replaceable: Collection[str]) -> None:
+def check_target(
+    target: str | os.PathLike[str], overwrite: bool, replaceable: Collection[str]
+) -> None:
+    """Raise FileExistsError if `complete_folder` would not write to a folder."""
+    target = Path(target)
     if not target.exists():
         return
     if not target.is_dir():
         raise FileExistsError(f"{target}: exists and is not a folder")
     names = sorted(path.name for path in target.iterdir())
     if names and not overwrite:
-        raise FileExistsError(f"{target}: exists already, and nothing was asked to be overwritten")
+        raise FileExistsError(f"{target}: exists already (overwrite replaces it)")
     others = [name for name in names if name not in replaceable]
     if others:
         raise FileExistsError(
