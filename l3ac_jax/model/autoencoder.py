@@ -41,7 +41,7 @@ class EncoderStage(nn.Module):
         if self.options.use_norm:
             self.norm = ChannelNorm()
 
-    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t/k d"]:
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u d"]:
         for unit in self.unit:
             x = unit(x, lengths)
         x = self.down(x)
@@ -107,7 +107,7 @@ class DecoderStage(nn.Module):
         if self.options.use_norm:
             self.norm = ChannelNorm()
 
-    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t*k d"]:
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u d"]:
         for unit in self.unit:
             x = unit(x, lengths)
         x = self.upsample(self.up(self.enhance(x, lengths)), lengths)

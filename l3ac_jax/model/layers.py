@@ -139,7 +139,7 @@ class StridedConv(nn.Module):
     folded: bool = False
 
     @nn.compact
-    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t/k d"]:
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u d"]:
         shape = (self.stride, x.shape[-1], self.features)
         kernel, bias = weight_normed(self, shape, self.folded)
         y = ops.strided_conv(x, kernel)
@@ -154,7 +154,7 @@ class LinearUpsample(nn.Module):
 
     factor: int
 
-    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t*f c"]:
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u c"]:
         return ops.linear_upsample(x, self.factor, lengths)
 
     def reach(self, span: Span) -> Span:

@@ -30,16 +30,9 @@ def feed_forward_width(features: int) -> int:
 
 
 def relative_bias(by_distance: Float[Array, "m h"], queries: int, keys: int):
-    """(h, queries, keys) biases by |i - j|, the last query at the last key.
-
-    Each row is the one above shifted by one, so that rows cut from a repeated vector of one entry
-    less make the matrix without a gather.
-    """
-    period = queries + keys - 1
-    distances = np.abs(keys - 1 - np.arange(period))
-    vector = by_distance[distances].T
-    rows = jnp.tile(vector, (1, queries + 1))[:, : queries * (period + 1)]
-    return rows.reshape(-1, queries, period + 1)[:, ::-1, :keys]
+    """(h, queries, keys) biases by |i - j|, the last query at the last key."""
+    positions = jnp.arange(keys)
+    return by_distance.T[:, jnp.abs(positions[keys - queries :, None] - positions[None])]
 
 
 def rotate(x: Float[Array, "... n h d"], positions: Float[Array, " n"]) -> Array:
@@ -233,7 +226,7 @@ class EncoderTransformer(nn.Module):
         self.down = StridedConv(self.features, self.compress_rate, self.folded)
         self.short = transformer(self.depth - before, self.window)
 
-    def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u c"]:
         """(b, n·compress_rate, f) to (b, n, f); `lengths` counts the former."""
         if self.compress_rate == 1:
             return self.transformer(x, lengths)
@@ -274,7 +267,7 @@ class DecoderTransformer(nn.Module):
         self.up = LinearUpsample(self.compress_rate)
         self.long = transformer(2, self.window * self.compress_rate)
 
-    def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u c"]:
         """(b, n, f) to (b, n·compress_rate, f); `lengths` counts the former."""
         if self.compress_rate == 1:
             return self.transformer(x, lengths)

@@ -1,6 +1,7 @@
 """The array operations of the codec: pure functions, no parameters of their own, channels last.
 
-Shapes: b batch, t time (frames at the layer's own rate), c channels, k kernel taps.
+Shapes: b batch, t time (frames at the layer's own rate), c channels, k kernel taps; u frames and d
+channels of the output where they differ.
 
 `lengths` counts the frames of each clip that are real; the rest is padding. A function that looks
 at neighbouring frames first replaces padding by what the official code sees past the end of a clip
@@ -33,7 +34,7 @@ def mask_frames(x: Float[Array, "b t *c"], lengths: Lengths, fill: float = 0.0):
     return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - 2)), x, fill)
 
 
-def per_channel(values: Float[Array, " c"], x: Float[Array, "*n c"]) -> Array:
+def per_channel(values: Float[Array, " c"], x: Array) -> Array:
     """`values` with the axes that let it meet `x` channel by channel."""
     return values.reshape((1,) * (x.ndim - 1) + values.shape)
 
@@ -80,7 +81,7 @@ def _lax_conv(x, kernel, dilation: int, groups: int = 1):
     )
 
 
-def strided_conv(x: Frames, kernel: Float[Array, "k c d"]) -> Float[Array, "b t/k d"]:
+def strided_conv(x: Frames, kernel: Float[Array, "k c d"]) -> Float[Array, "b u d"]:
     """Convolution whose stride is its width: one matrix product over groups of `k` frames."""
     batch, frames, channels = x.shape
     width = len(kernel)
@@ -137,7 +138,7 @@ def average_pool(x: Signal, width: int) -> Signal:
         window = window[:, : -size // 2] + window[:, size // 2 :]
 
 
-def linear_upsample(x: Frames, factor: int, lengths: Lengths = None) -> Float[Array, "b t*f c"]:
+def linear_upsample(x: Frames, factor: int, lengths: Lengths = None) -> Float[Array, "b u c"]:
     """Linear interpolation to `factor` times the rate, edge frames repeated (align_corners=False).
 
     Output `factor*i + p` lies at input position i + (p + 1/2)/factor - 1/2. These weights are

@@ -13,10 +13,10 @@ from typing import NamedTuple
 class Span(NamedTuple):
     """Frames `first` to `last`, both included; -inf and inf where there is no bound."""
 
-    first: float
-    last: float
+    first: int | float
+    last: int | float
 
-    def widen(self, past: float, future: float) -> "Span":
+    def widen(self, past: int, future: int) -> "Span":
         return Span(self.first - past, self.last + future)
 
     def before_stride(self, stride: int) -> "Span":

@@ -1,0 +1,50 @@
+"""The official network with seeded weights and ours with the same weights, made once a session."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import soundfile as sf
+
+from l3ac_jax.config import CodecConfig, published_config
+from l3ac_jax.official import OfficialCodec, seeded_codec
+from l3ac_jax.torch_weights import from_torch
+from tests.small_configs import SMALL_CONFIGS
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One set of weights in three places."""
+
+    config: CodecConfig
+    official: OfficialCodec
+    official64: OfficialCodec
+    params: dict
+
+
+@cache
+def pair(name: str) -> Pair:
+    """`name` of a published or a small config."""
+    config = SMALL_CONFIGS.get(name) or published_config(name).model
+    official = seeded_codec(config, seed=1)
+    with TemporaryDirectory() as folder:
+        official.save_checkpoint(folder)
+        params = jax.tree.map(jnp.asarray, from_torch(folder, config))
+    return Pair(config, official, seeded_codec(config, seed=1, dtype=np.float64), params)
+
+
+def speech(samples: int, offset: int = 6000, name: str = "librivox_sense_0870.wav") -> np.ndarray:
+    """(1, samples) of a real recording; repeated where it is too short."""
+    audio, rate = sf.read(FIXTURES / name, dtype="float32")
+    assert rate == 16000 and audio.ndim == 1
+    return np.resize(audio[offset:], samples)[None]
+
+
+def rms(x: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(np.asarray(x, np.float64)))))

@@ -1,0 +1,140 @@
+"""What every layer promises: padding never leaks, and `reach` is the exact receptive field."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from l3ac_jax.model.autoencoder import Decoder, DecoderStage, Encoder, EncoderStage
+from l3ac_jax.model.layers import (
+    Conv,
+    ConvUnit,
+    DepthwiseConv,
+    LegacyUnit,
+    LinearUpsample,
+    StridedConv,
+    UnitStack,
+)
+from l3ac_jax.model.local_transformer import (
+    DecoderTransformer,
+    EncoderTransformer,
+    LocalTransformer,
+)
+from l3ac_jax.model.reach import Span
+from l3ac_jax.model.tpooling import EnhanceBlock, TConv, TrendBranch
+
+KERNELS = (1, 5, 11)
+# name: (layer, input channels or None for a waveform, output frames per input frame)
+LAYERS = {
+    "conv": (Conv(3, 5), 4, 1),
+    "dilated conv": (Conv(3, 7, 9), 4, 1),
+    "depthwise conv": (DepthwiseConv(7, 3), 4, 1),
+    "strided conv": (StridedConv(5, 3), 4, 1 / 3),
+    "linear upsample 2": (LinearUpsample(2), 4, 2),
+    "linear upsample 5": (LinearUpsample(5), 4, 5),
+    "conv unit": (ConvUnit(4), 4, 1),
+    "legacy unit": (LegacyUnit(4, 3), 4, 1),
+    "unit stack": (UnitStack(4, (1, 3)), 4, 1),
+    "trend branch": (TrendBranch(5, 2, 2), None, 1),
+    "trend branch without absolute": (TrendBranch(5, 2, 2, False), None, 1),
+    "tconv": (TConv(4, KERNELS), None, 1),
+    "enhance block": (EnhanceBlock(4, KERNELS), 4, 1),
+    "encoder stage": (EncoderStage(4, 2, 3, 5), 4, 1 / 3),
+    "decoder stage": (DecoderStage(4, 1, 2, 5, KERNELS), 4, 2),
+    "local transformer": (LocalTransformer(8, 2, 5), 8, 1),
+    "rotary transformer": (LocalTransformer(8, 2, 5, "rotary"), 8, 1),
+    "full attention": (LocalTransformer(8, 2, 5, "dynamic_bias", "full"), 8, 1),
+    "full rotary attention": (LocalTransformer(8, 2, 5, "rotary", "full"), 8, 1),
+    "encoder transformer": (EncoderTransformer(8, 3, 4, 2), 8, 1 / 2),
+    "decoder transformer": (DecoderTransformer(8, 3, 4, 2), 8, 2),
+    "encoder": (Encoder(8, (3, 2), (4, 6, 8), (1, 1, 1), KERNELS), None, 1 / 6),
+    "decoder": (Decoder((2, 3), (6, 4, 4), (1, 1, 1), KERNELS), 8, 6),
+}
+FRAMES, REAL = 60, 30
+
+
+def moved(params, key):
+    """Parameters off their initial values, where GRN and biases would be invisible."""
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(key, len(leaves))
+    return jax.tree.unflatten(
+        tree,
+        [
+            leaf + 0.3 * jax.random.normal(k, leaf.shape)
+            for leaf, k in zip(leaves, keys, strict=True)
+        ],
+    )
+
+
+@pytest.fixture(params=LAYERS, scope="module")
+def case(request):
+    layer, channels, ratio = LAYERS[request.param]
+    shape = (2, FRAMES) if channels is None else (2, FRAMES, channels)
+    x = jax.random.normal(jax.random.key(0), shape)
+    init = jax.jit(lambda key: moved(layer.init(key, x, None), jax.random.key(2)))
+    params = init(jax.random.key(1))
+    return layer, jax.jit(layer.apply), params, x, ratio
+
+
+def test_padding_never_reaches_real_frames(case):
+    _, apply, params, x, ratio = case
+    alone = apply(params, x[:, :REAL], None)
+    lengths = jnp.array([REAL, FRAMES])
+    real = int(REAL * ratio)
+    for padding in (0.0, 1e30, math.inf, math.nan):
+        together = apply(params, x.at[0, REAL:].set(padding), lengths)
+        np.testing.assert_allclose(together[0, :real], alone[0], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(together[1], apply(params, x, None)[1], rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_do_not_depend_on_padding(case):
+    layer, _, params, x, ratio = case
+    real = int(REAL * ratio)
+
+    def loss(params, x, lengths):
+        return jnp.sum(jnp.sin(layer.apply(params, x, lengths)[:, :real]))
+
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
+    of_params, of_input = gradient(params, x[:, :REAL], None)
+    # finite: a layer that looks at no neighbours leaves its padding as it is, and 0 x NaN is NaN
+    padded = x.at[:, REAL:].set(1e3)
+    padded_of_params, padded_of_input = gradient(params, padded, jnp.array([REAL, REAL]))
+    np.testing.assert_allclose(padded_of_input[:, :REAL], of_input, rtol=1e-4, atol=1e-4)
+    assert not np.any(padded_of_input[:, REAL:])
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+        padded_of_params,
+        of_params,
+    )
+
+
+def test_reach_is_the_exact_receptive_field(case):
+    layer, _, params, x, ratio = case
+    frames = int(FRAMES * ratio)
+
+    def energy_of_frame(x, frame):
+        return jnp.sum(layer.apply(params, x, None)[0, frame])
+
+    gradient = jax.jit(jax.grad(energy_of_frame))
+    for frame in (0, frames // 2, frames - 1):
+        influence = np.abs(gradient(x, frame)[0]).reshape(FRAMES, -1).max(axis=1)
+        seen = np.flatnonzero(influence)
+        span = layer.apply({}, Span(frame, frame), method="reach")
+        assert span.first <= seen[0] and seen[-1] <= span.last
+        # Pooling passes one gradient per maximum and interpolation weights can vanish at the
+        # rim, so the last frames of the structural field may carry none for a given input.
+        if not any(word in repr(layer) for word in ("Trend", "TConv", "Enhance", "coder")):
+            assert seen[0] == max(span.first, 0)
+            assert seen[-1] == min(span.last, FRAMES - 1)
+
+
+@pytest.mark.parametrize("width", [3, 5, 9, 45])
+def test_reach_of_pooling_is_attained(width):
+    from l3ac_jax.model.tpooling import pooling_reach, tpool
+
+    signal = jnp.zeros((1, 201)).at[0, 100].set(1)
+    touched = np.flatnonzero(np.asarray(tpool(signal, width))[0])
+    assert touched[0] == 100 - pooling_reach(width)
+    assert touched[-1] == 100 + pooling_reach(width)
