@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from l3ac_jax.toml_layers import ConfigError, Origins, read_layers
 
@@ -41,11 +41,11 @@ Switch = Annotated[bool, Field(strict=True)]
 Sizes = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _Table(BaseModel, frozen=True, extra="forbid"):
+    """What every table has in common; hashable, as Flax modules need their fields to be."""
 
 
-class EncoderConfig(_Table):
+class EncoderConfig(_Table, frozen=True):
     """Strides, and the widths and numbers of units before each stride and after the last one."""
 
     rates: Sizes
@@ -58,7 +58,7 @@ class EncoderConfig(_Table):
         return self
 
 
-class DecoderConfig(_Table):
+class DecoderConfig(_Table, frozen=True):
     """As the encoder, in the decoder's own order: from the token side to the waveform."""
 
     rates: Sizes
@@ -72,7 +72,7 @@ class DecoderConfig(_Table):
         return self
 
 
-class TPoolingConfig(_Table):
+class TPoolingConfig(_Table, frozen=True):
     """The pooled views of the waveform; `enabled = false` keeps the convolutions, unpooled."""
 
     enabled: Switch = True
@@ -88,7 +88,7 @@ class TPoolingConfig(_Table):
         return self
 
 
-class TransformerConfig(_Table):
+class TransformerConfig(_Table, frozen=True):
     """The local transformers around the quantizer.
 
     `window_size` counts tokens after compression by `compress_rate`. With compression, layers are
@@ -112,7 +112,7 @@ class TransformerConfig(_Table):
         return self
 
 
-class QuantizerConfig(_Table):
+class QuantizerConfig(_Table, frozen=True):
     """Finite scalar quantization: levels of each dimension, and the share replaced by noise."""
 
     levels: Annotated[tuple[Annotated[int, Field(strict=True, ge=2)], ...], Field(min_length=1)]
@@ -125,7 +125,7 @@ class QuantizerConfig(_Table):
         return self
 
 
-class CodecConfig(_Table):
+class CodecConfig(_Table, frozen=True):
     """Everything that determines the network: the [model] table of a configuration file."""
 
     sample_rate: PositiveInt = 16000
@@ -182,7 +182,7 @@ class CodecConfig(_Table):
         return self.transformer.window_size / self.frame_rate
 
 
-class ExperimentConfig(_Table):
+class ExperimentConfig(_Table, frozen=True):
     """A whole configuration file."""
 
     model: CodecConfig
