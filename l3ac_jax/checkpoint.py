@@ -2,12 +2,14 @@
 
     FOLDER/config.toml    an ExperimentConfig
     FOLDER/params/        an Orbax checkpoint of the parameter tree
+    FOLDER/params.sha256  its files' checksums, as sha256sum writes and checks them
 
 A folder is written completely or not at all, and read on any kind of device.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,10 +23,12 @@ from l3ac_jax.folders import complete_folder
 from l3ac_jax.params import expected_params, flatten, in_words, mismatches
 from l3ac_jax.torch_files import WeightsError
 
-__all__ = ["CONFIG_FILE", "PARAMS_FOLDER", "load_model", "save_model"]
+__all__ = ["MODEL_FILES", "PARAMS_FOLDER", "load_model", "save_model"]
 
 CONFIG_FILE = "config.toml"
 PARAMS_FOLDER = "params"
+CHECKSUM_FILE = "params.sha256"
+MODEL_FILES = frozenset({CONFIG_FILE, PARAMS_FOLDER, CHECKSUM_FILE})
 
 
 def save_model(
@@ -41,10 +45,11 @@ def save_model(
     problems = mismatches(flatten(params), expected_params(config.model))
     if problems:
         raise WeightsError(f"parameters do not fit the configuration:{in_words(problems)}")
-    with complete_folder(folder, overwrite, {CONFIG_FILE, PARAMS_FOLDER}) as new:
+    with complete_folder(folder, overwrite, MODEL_FILES) as new:
         (new / CONFIG_FILE).write_text(dump_config(config), encoding="utf-8")
         # NumPy arrays leave no trace of the devices they were on.
         _save_arrays(new / PARAMS_FOLDER, jax.tree.map(np.asarray, dict(params)))
+        _write_checksums(new)
 
 
 def load_model(folder: str | os.PathLike[str]) -> tuple[ExperimentConfig, dict[str, Any]]:
@@ -55,7 +60,34 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[ExperimentConfig, dict[s
     """
     folder = Path(folder)
     config = load_config(folder / CONFIG_FILE)
+    if (folder / CHECKSUM_FILE).exists():
+        _check_files(folder)
     return config, _load_arrays(folder / PARAMS_FOLDER, expected_params(config.model))
+
+
+def _write_checksums(folder: Path) -> None:
+    files = sorted(path for path in (folder / PARAMS_FOLDER).rglob("*") if path.is_file())
+    lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    (folder / CHECKSUM_FILE).write_text("".join(lines), encoding="utf-8")
+
+
+def _check_files(folder: Path) -> None:
+    """Name all damaged files. Orbax would stop at one, and miss changes that still decompress."""
+    problems = []
+    for line in (folder / CHECKSUM_FILE).read_text(encoding="utf-8", errors="replace").splitlines():
+        checksum, _, name = line.partition("  ")
+        path = folder / name
+        if not path.is_file():
+            problems.append(f"{name}: missing")
+        elif _sha256(path) != checksum:
+            problems.append(f"{name}: damaged")
+    if problems:
+        raise WeightsError(f"{folder}: not as it was saved:{in_words(problems)}")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _save_arrays(path: Path, arrays: Any) -> None:

@@ -6,7 +6,7 @@ import os
 import tomllib
 from pathlib import Path
 
-from l3ac_jax.checkpoint import CONFIG_FILE, PARAMS_FOLDER, load_model, save_model
+from l3ac_jax.checkpoint import MODEL_FILES, PARAMS_FOLDER, load_model, save_model
 from l3ac_jax.config import (
     PUBLISHED,
     ConfigError,
@@ -35,7 +35,7 @@ def convert_from_torch(
     which `find_config` looks for if it is None. Raises ConfigError, WeightsError, DownloadError or
     FileExistsError; nothing is written then.
     """
-    check_target(target, overwrite, {CONFIG_FILE, PARAMS_FOLDER})  # before a download
+    check_target(target, overwrite, MODEL_FILES)  # before a download
     # As in get_model, a published name means the published model even where a folder is called so.
     if str(source) in PUBLISHED:
         experiment = published_config(str(source)) if config is None else read_any_config(config)

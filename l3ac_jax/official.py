@@ -163,9 +163,11 @@ def _cast_to_weights(mlp: torch.nn.Sequential, arguments: tuple[Any, ...]) -> tu
 # How each parameter is drawn: (pattern in its name, (distribution, parameters)), the first match
 # counts. A weight-normed layer with gain 1 keeps the variance of what it reads, so gains are about
 # 1, about 0.3 where a layer closes a residual branch, larger where speech (rms about 0.1) comes in,
-# and smaller in front of the last tanh. "fan_in" is a normal distribution whose deviation is
+# and smaller in front of the last tanh and in front of the instance norms, which would otherwise
+# hide gains and their own epsilon. "fan_in" is a normal distribution whose deviation is
 # divided by the square root of the number of inputs; "per_window" divides by the attention window,
 # since the bias MLP reads distances in tokens.
+_ENHANCE = r"^decoder\.blocks\.\d+\.blocks\.\d+\.1\."
 _Rule = tuple[str, tuple[str, float, float]]
 _RULES: tuple[_Rule, ...] = (
     (r"alpha$", ("uniform", 0.5, 1.5)),
@@ -174,6 +176,8 @@ _RULES: tuple[_Rule, ...] = (
     (r"^encoder\.blocks\.0\.blocks\..*original0$", ("uniform", 4.0, 8.0)),
     (r"(pw_conv2|block\.3)\..*original0$", ("uniform", 0.2, 0.4)),
     (r"^decoder\.blocks\.\d+\.block\.2\..*original0$", ("uniform", 0.1, 0.15)),
+    (_ENHANCE + r".*original0$", ("uniform", 0.03, 0.08)),
+    (_ENHANCE + r"bias$", ("normal", 0.0, 0.03)),
     (r"original0$", ("uniform", 0.7, 1.3)),
     (r"merge_layer\.1\.weight$", ("normal", 0.0, 0.2)),
     (r"project_in\.weight$", ("fan_in", 0.0, 1.0)),
