@@ -101,10 +101,10 @@ def test_gradients_do_not_depend_on_padding(case):
     # finite: a layer that looks at no neighbours leaves its padding as it is, and 0 x NaN is NaN
     padded = x.at[:, REAL:].set(1e3)
     padded_of_params, padded_of_input = gradient(params, padded, jnp.array([REAL, REAL]))
-    np.testing.assert_allclose(padded_of_input[:, :REAL], of_input, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(padded_of_input[:, :REAL], of_input, rtol=1e-3, atol=1e-3)
     assert not np.any(padded_of_input[:, REAL:])
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
         padded_of_params,
         of_params,
     )

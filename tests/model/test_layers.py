@@ -194,3 +194,16 @@ def test_sin_squared_and_its_gradient():
     assert np.abs(slope - np.sin(2 * x.astype(np.float64))).max() < 1e-6
     second = jax.vmap(jax.grad(jax.grad(sin_squared)))(x)
     assert np.abs(second - 2 * np.cos(2 * x.astype(np.float64))).max() < 1e-5
+
+
+@pytest.mark.parametrize("width", [3, 5, 9, 45])
+def test_gradient_of_tpooling_with_ties(width):
+    from l3ac.tconv.base import trend_pool
+
+    # few different values, as in quiet 16-bit audio: windows with several equal maxima
+    x = jnp.asarray(np.random.default_rng(0).integers(-4, 5, (2, 100)).astype(np.float32))
+    weights = noise(2, 100, seed=1)
+    theirs = tensor(x).requires_grad_()
+    (trend_pool(theirs[:, None], width)[:, 0] * tensor(weights)).sum().backward()
+    ours = jax.grad(lambda x: jnp.sum(tpool(x, width) * weights))(x)
+    assert_same(ours, theirs.grad.numpy())
