@@ -102,14 +102,19 @@ def _load_arrays(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
 
     if not path.is_dir():
         raise WeightsError(f"{path}: no such folder")
+    arrays: dict[str, Any] = {}
     # Each damaged file has its own exception, of Orbax, TensorStore or json.
     try:
         with orbax.checkpoint.StandardCheckpointer() as checkpointer:
-            description = checkpointer.metadata(path.resolve()).item_metadata.tree
+            metadata = checkpointer.metadata(path.resolve()).item_metadata
+            if metadata is None:
+                raise ValueError("what it holds cannot be read")
+            description = metadata.tree
             problems = mismatches(flatten(description), expected)
-            # NumPy targets: restored without the devices that the checkpoint was written on.
-            targets = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), description)
-            arrays = None if problems else checkpointer.restore(path.resolve(), targets)
+            if not problems:
+                # NumPy targets: restored without the devices that it was written on.
+                targets = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), description)
+                arrays = checkpointer.restore(path.resolve(), targets)
     except Exception as error:
         raise WeightsError(f"{path}: not a complete checkpoint: {_first_line(error)}") from error
     if problems:

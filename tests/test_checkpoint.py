@@ -172,7 +172,7 @@ def test_a_folder_without_checksums_is_loaded(tmp_path):
     (tmp_path / "model" / "params.sha256").unlink()
     assert_same_trees(load_model(tmp_path / "model")[1], random_params())
     (tmp_path / "model" / "params" / "_METADATA").unlink()
-    with pytest.raises(WeightsError, match="params: not a complete checkpoint"):
+    with pytest.raises(WeightsError, match="params: not a complete checkpoint: what it holds"):
         load_model(tmp_path / "model")
 
 

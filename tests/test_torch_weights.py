@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from l3ac_jax import torch_weights
 from l3ac_jax.config import PUBLISHED, CodecConfig, ConfigError, published_config
 from l3ac_jax.official import OfficialCodec, seeded_codec
 from l3ac_jax.params import expected_params, flatten, unflatten
@@ -106,35 +105,6 @@ def test_the_official_package_reads_what_is_written(tmp_path):
     for name, module in official.network.trainable_modules.items():
         for key, tensor in module.state_dict().items():
             assert torch.equal(tensor, expected[f"{name}.pt"][key])
-
-
-@pytest.mark.parametrize("name", [*PUBLISHED, "last_plain", "rotary", "gelu"])
-def test_the_official_configuration_comes_back(name, tmp_path):
-    config = CONFIGS[name]
-    official = torch_weights.to_official_config(config)
-    assert torch_weights.from_official_config(official) == config
-    if name in PUBLISHED:
-        import l3ac
-
-        file = l3ac.CONFIG_DIR / f"{name}.toml"
-        assert torch_weights.from_official_config(file) == config
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        ({}, "network_config: missing"),
-        ({"network_config": {"encoder_dim": [1]}}, "network_config.encoder_dim: unknown key"),
-        ({"network_config": {"base_unit": "super"}}, "base_unit: 'super', not 'normal'"),
-        ({"network_config": {"en_coder_cache_size": 3}}, "en_coder_cache_size: not 0"),
-        ({"network_config": {"vq_config": {"name": "vq", "levels": [3]}}}, "not super_fsq"),
-        ({"network_config": {"encoder_dims": [3]}}, "dims has 1 values, but 2 rates need 3"),
-        ({"network_config": {}, "rate": 1}, "rate: unknown key"),
-    ],
-)
-def test_other_official_configurations_are_refused(content, reason):
-    with pytest.raises(ConfigError, match=f"official configuration: .*{reason}"):
-        torch_weights.from_official_config(content)
 
 
 def test_ablations_cannot_be_written_for_the_official_package(tmp_path):
