@@ -8,14 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from jaxtyping import install_import_hook
 
+from l3ac_jax.audio import read_audio, write_audio
 from tests.hub_server import Hub, use_endpoint
+
+FIXTURES = Path(__file__).parent / "fixtures"
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Annotated shapes inside the network are checked at every call. The public interface around it
 # checks its arguments itself, and the tests hold it to its own errors.
+# What imports the network is therefore imported later, inside the fixtures.
 install_import_hook("l3ac_jax.model", "beartype.beartype")
 
 
@@ -46,3 +51,61 @@ def model_folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "small"
     save_model(folder, ExperimentConfig(model=config), params)
     return folder
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory) -> Path:
+    """One cache for all tests: each shape is compiled once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def small_codec(model_folder):
+    """The small model, which the commands then need not load, trace and compile each time."""
+    from l3ac_jax import pretrained
+
+    return pretrained.get_model(model_folder)
+
+
+@pytest.fixture
+def command_cache(compiled, monkeypatch):
+    """The commands' cache and settings, and this process's own again afterwards."""
+    monkeypatch.setenv("L3AC_JAX_CACHE", str(compiled))
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    reset_cache()
+
+
+@pytest.fixture
+def speech(tmp_path) -> Path:
+    """0.24 s of real speech, mono, 16 kHz, 16 bits."""
+    samples = read_audio(FIXTURES / "librivox_sense_0870.wav").samples[:, 16000:19843]
+    write_audio(tmp_path / "speech.wav", samples, 16000)
+    return tmp_path / "speech.wav"
+
+
+@pytest.fixture
+def stereo(tmp_path) -> Path:
+    """0.1 s in two channels at 44.1 kHz, floats."""
+    crow = read_audio(FIXTURES / "misc_crow.flac").samples[0]
+    samples = np.stack([crow[4000:8411], crow[8000:12411]])
+    write_audio(tmp_path / "stereo.wav", samples, 44100, "FLOAT")
+    return tmp_path / "stereo.wav"
+
+
+@pytest.fixture
+def run(model_folder, small_codec, monkeypatch):
+    """Run a command with the small model, and insist that it succeeds."""
+    from l3ac_jax import pretrained
+    from l3ac_jax.cli import main
+
+    models = {str(model_folder): small_codec}
+    monkeypatch.setattr(pretrained, "get_model", models.__getitem__)
+
+    def run_command(*words: object) -> None:
+        assert main([*map(str, words), "--model", str(model_folder)]) == 0
+
+    return run_command
