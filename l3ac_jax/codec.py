@@ -135,12 +135,12 @@ class L3AC:
 
         `lengths` in tokens.
         """
-        if (features is None) == (indices is None):
-            raise ValueError("decode_audio takes either features or indices: give one of them")
-        if features is None:
+        if features is not None and indices is None:
+            values = _checked_features(features, self.config.feature_dim)
+        elif indices is not None and features is None:
             values = _checked_tokens(indices)
         else:
-            values = _checked_features(features, self.config.feature_dim)
+            raise ValueError("decode_audio takes either features or indices: give one of them")
         counts = _checked_lengths(lengths, values.shape, "tokens")
         frames = values.shape[1]
         padded = self._padded(values, self._bucket(frames))

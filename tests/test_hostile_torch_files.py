@@ -76,7 +76,6 @@ def record(*arguments) -> None:
         Calls(Calls, Calls(record)),
         Calls(np.frombuffer, b"1"),
     ],
-    ids=lambda harm: str(getattr(harm, "call", harm))[:40],
 )
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_calls_in_a_pickle_are_refused_and_not_executed(folder, harm, protocol):

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from . import ops
+from .blocks import in_blocks
 from .ops import Frames, Lengths
 from .reach import Span, chain
 from .snake import snake
@@ -101,16 +102,23 @@ class Conv(nn.Module):
     dilation: int = 1
     folded: bool = False
 
-    @nn.compact
     def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t d"]:
+        return self.valid(ops.pad_frames(ops.mask_frames(x, lengths), self.halo))
+
+    @nn.compact
+    def valid(self, x: Frames) -> Float[Array, "b u d"]:
+        """The convolution of the frames that have `halo` neighbours on either side."""
         shape = (self.width, x.shape[-1], self.features)
         kernel, bias = weight_normed(self, shape, self.folded)
-        y = ops.conv(ops.mask_frames(x, lengths), kernel, self.dilation)
+        y = ops.conv(x, kernel, self.dilation)
         return y + ops.per_channel(bias, y)
 
+    @property
+    def halo(self) -> int:
+        return ops.same_padding(self.width, self.dilation)
+
     def reach(self, span: Span) -> Span:
-        pad = ops.same_padding(self.width, self.dilation)
-        return span.widen(pad, pad)
+        return span.widen(self.halo, self.halo)
 
 
 class DepthwiseConv(nn.Module):
@@ -120,15 +128,22 @@ class DepthwiseConv(nn.Module):
     dilation: int = 1
     folded: bool = False
 
-    @nn.compact
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
+        return self.valid(ops.pad_frames(ops.mask_frames(x, lengths), self.halo))
+
+    @nn.compact
+    def valid(self, x: Frames) -> Float[Array, "b u c"]:
+        """The convolution of the frames that have `halo` neighbours on either side."""
         kernel, bias = weight_normed(self, (self.width, x.shape[-1]), self.folded)
-        y = ops.depthwise_conv(ops.mask_frames(x, lengths), kernel, self.dilation)
+        y = ops.depthwise_conv(x, kernel, self.dilation)
         return y + ops.per_channel(bias, y)
 
+    @property
+    def halo(self) -> int:
+        return ops.same_padding(self.width, self.dilation)
+
     def reach(self, span: Span) -> Span:
-        pad = ops.same_padding(self.width, self.dilation)
-        return span.widen(pad, pad)
+        return span.widen(self.halo, self.halo)
 
 
 class StridedConv(nn.Module):
@@ -204,6 +219,10 @@ class GRN(nn.Module):
         return x * ops.per_channel(1 + gamma, x) + ops.per_channel(beta, x)
 
 
+def _centre(x: Frames, halo: int) -> Float[Array, "b u c"]:
+    return x[:, halo : x.shape[1] - halo]
+
+
 class ConvUnit(nn.Module):
     """Residual unit: depthwise convolution, norm, expansion x4, activation, GRN, projection."""
 
@@ -225,14 +244,20 @@ class ConvUnit(nn.Module):
         self.project = Dense(self.channels, folded)
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
-        h = self.depthwise(x, lengths)
+        return in_blocks(
+            self, x, lengths, self.depthwise.halo, 4 * self.channels, self.options.folded
+        )
+
+    def valid(self, x: Frames) -> Float[Array, "b u c"]:
+        """The unit's output for the frames that the convolution has all neighbours of."""
+        h = self.depthwise.valid(x)
         if self.options.use_norm:
             h = self.norm(h)
         h = self.expand(h)
         h = self.snake(h) if self.options.activation == "snake" else ops.gelu(h)
         if not self.options.folded:
             h = self.grn(h)
-        return x + self.project(h)
+        return _centre(x, self.depthwise.halo) + self.project(h)
 
     def reach(self, span: Span) -> Span:
         return self.depthwise.reach(span)
@@ -254,8 +279,13 @@ class LegacyUnit(nn.Module):
         self.project = Dense(self.channels, folded)
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
-        h = self.conv(self.snake_in(x), lengths)
-        return x + self.project(self.snake_out(h))
+        # Snake keeps zeros, so padding before it is padding of the convolution
+        return self.valid(ops.pad_frames(ops.mask_frames(x, lengths), self.conv.halo))
+
+    def valid(self, x: Frames) -> Float[Array, "b u c"]:
+        """The unit's output for the frames that the convolution has all neighbours of."""
+        h = self.snake_out(self.conv.valid(self.snake_in(x)))
+        return _centre(x, self.conv.halo) + self.project(h)
 
     def reach(self, span: Span) -> Span:
         return self.conv.reach(span)

@@ -9,7 +9,6 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from . import ops
@@ -19,7 +18,8 @@ from .reach import Span, chain
 
 HEADS = 6
 LAYER_NORM_EPS = 1e-5
-_MASKED = float(np.finfo(np.float32).min)
+_MASKED = -1e30
+_BLOCK = 192
 
 Heads = Float[Array, "b n h d"]
 
@@ -29,73 +29,84 @@ def feed_forward_width(features: int) -> int:
     return int(features * 4 * 2 / 3)
 
 
-def relative_bias(by_distance: Float[Array, "m h"], queries: int, keys: int):
-    """(h, queries, keys) biases by |i - j|, the last query at the last key."""
+def causal_bias(
+    by_distance: Float[Array, "m h"] | None, queries: int, keys: int
+) -> Float[Array, "h q k"]:
+    """(h, queries, keys) biases by |i - j|, the last query at the last key; later keys masked.
+
+    Without `by_distance`, the mask alone, for all heads.
+    """
     positions = jnp.arange(keys)
-    return by_distance.T[:, jnp.abs(positions[keys - queries :, None] - positions[None])]
+    distance = positions[keys - queries :, None] - positions[None]
+    if by_distance is None:
+        return jnp.where(distance < 0, _MASKED, 0.0)[None]
+    return jnp.where(distance[None] < 0, _MASKED, by_distance.T[:, jnp.abs(distance)])
 
 
-def rotate(x: Float[Array, "... n h d"], positions: Float[Array, " n"]) -> Array:
+def rotate(x: Float[Array, "*bwh i d"], positions: Float[Array, " i"]) -> Array:
     """Rotary embedding of `x` at `positions`: halves of the width are rotated against each other.
 
     The angles' frequencies are 10000^(-2k/d).
     """
     width = x.shape[-1]
     frequencies = 1.0 / 10000 ** (jnp.arange(0, width, 2, dtype=jnp.float32) / width)
-    angles = positions[:, None] * frequencies[None]
-    angles = angles.reshape((1,) * (x.ndim - 3) + (len(positions), 1, -1)).astype(x.dtype)
+    angles = (positions[:, None] * frequencies[None]).astype(x.dtype)
+    angles = angles.reshape((1,) * (x.ndim - 2) + angles.shape)
     cos, sin = jnp.cos(angles), jnp.sin(angles)
     first, second = jnp.split(x, 2, axis=-1)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
 
-def _attend(query, key, value, bias, mask):
-    """Softmax attention over (..., n, h, d) queries and (..., m, h, d) keys and values."""
-    scores = jnp.einsum("...ihd,...jhd->...hij", query, key)
-    if bias is not None:
-        scores = scores + bias.reshape((1,) * (scores.ndim - 3) + bias.shape)
-    scores = jnp.where(mask.reshape((1,) * (scores.ndim - mask.ndim) + mask.shape), scores, _MASKED)
-    return jnp.einsum("...hij,...jhd->...ihd", jax.nn.softmax(scores, axis=-1), value)
-
-
-def full_attention(query: Heads, key: Heads, value: Heads, bias, rotary: bool) -> Heads:
-    """Causal attention over the whole sequence."""
-    frames = query.shape[1]
-    if rotary:
-        positions = jnp.arange(frames, dtype=jnp.float32)
-        query, key = rotate(query, positions), rotate(key, positions)
-    return _attend(query, key, value, bias, np.tri(frames, dtype=bool))
-
-
-def local_attention(
-    query: Heads, key: Heads, value: Heads, window: int, bias, rotary: bool
+def causal_attention(
+    query: Heads, key: Heads, value: Heads, window: int, bias: Float[Array, "#h q k"], rotary: bool
 ) -> Heads:
-    """Causal attention within windows of `window` frames and the one before each.
+    """Attention within windows of `window` frames and, if `bias` covers it, the one before each.
 
-    `bias` is (h, window, 2·window), or (h, n, n) for a sequence no longer than one window.
+    `bias` is (h or 1, window, window) or (h or 1, window, 2·window). Queries are taken in blocks,
+    so that most of what the mask hides is never computed.
     """
-    batch, frames, heads, width = query.shape
-    windows = -(-frames // window)
-    if windows == 1:
-        return full_attention(query, key, value, bias, rotary)
-    padding = [(0, 0), (0, windows * window - frames), (0, 0), (0, 0)]
-
-    def split(x):
-        return jnp.pad(x, padding).reshape(batch, windows, window, heads, width)
-
-    def with_previous(x):
-        previous = jnp.pad(x[:, :-1], [(0, 0), (1, 0), (0, 0), (0, 0), (0, 0)])
-        return jnp.concatenate([previous, x], axis=2)
-
-    query, key, value = split(query), with_previous(split(key)), with_previous(split(value))
+    frames = query.shape[1]
+    query, key, value = (_split_windows(x, window) for x in (query, key, value))
+    before = bias.shape[2] - window
     if rotary:
-        positions = jnp.arange(2 * window, dtype=jnp.float32)
-        query, key = rotate(query, positions[window:]), rotate(key, positions)
-    causal = np.tri(window, 2 * window, window, dtype=bool)
-    exists = (np.arange(windows) > 0)[:, None] | (np.arange(2 * window) >= window)
-    mask = causal & exists[:, None, None, :]
-    attended = _attend(query, key, value, bias, mask)
-    return attended.reshape(batch, windows * window, heads, width)[:, :frames]
+        # relative positions are all that counts; the same ones with and without a window before
+        positions = window + jnp.arange(window, dtype=jnp.float32)
+        query, own_key = rotate(query, positions), rotate(key, positions)
+        previous_key = rotate(key, positions - window)
+    else:
+        own_key = previous_key = key
+    rows = []
+    for start in range(0, min(window, frames), _BLOCK):
+        stop = min(start + _BLOCK, window)
+        windows = -(-(frames - start) // window)
+        block = query[:, :windows, :, start:stop]
+        own = (own_key[:, :windows, :, :stop], value[:, :windows, :, :stop])
+        block_bias = bias[:, start:stop, : before + stop]
+        first = _attend(block[:, :1], own[0][:, :1], own[1][:, :1], block_bias[:, :, before:])
+        if windows > 1:
+            keys = jnp.concatenate([previous_key[:, : windows - 1], own[0][:, 1:]], axis=3)
+            values = jnp.concatenate([value[:, : windows - 1], own[1][:, 1:]], axis=3)
+            others = _attend(block[:, 1:], keys, values, block_bias)
+            first = jnp.concatenate([first, others], axis=1)
+        missing = query.shape[1] - windows
+        rows.append(jnp.pad(first, [(0, 0), (0, missing), (0, 0), (0, 0), (0, 0)]))
+    attended = jnp.concatenate(rows, axis=3).transpose(0, 1, 3, 2, 4)
+    return attended.reshape(attended.shape[0], -1, *attended.shape[3:])[:, :frames]
+
+
+def _split_windows(x: Heads, window: int) -> Float[Array, "b w h i d"]:
+    """Windows of frames, padded to whole ones, heads before frames."""
+    batch, frames, heads, width = x.shape
+    padded = jnp.pad(x, [(0, 0), (0, -frames % window), (0, 0), (0, 0)])
+    return padded.reshape(batch, -1, window, heads, width).transpose(0, 1, 3, 2, 4)
+
+
+def _attend(query, key, value, bias):
+    """Softmax attention over (b, w, h, i, d) queries and (b, w, h, j, d) keys and values."""
+    scores = jnp.einsum("bwhid,bwhjd->bwhij", query, key) + bias[None, None]
+    weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+    # dividing the small result instead of the weights saves a pass over them
+    return jnp.einsum("bwhij,bwhjd->bwhid", weights, value) / weights.sum(axis=-1, keepdims=True)
 
 
 class PositionBias(nn.Module):
@@ -140,15 +151,13 @@ class TransformerLayer(nn.Module):
         self.feed_forward_in = PlainDense(2 * width, use_bias=self.folded)
         self.feed_forward_out = PlainDense(self.features, use_bias=False)
 
-    def __call__(self, x: Frames, bias: Float[Array, "h q k"] | None = None) -> Frames:
+    def __call__(self, x: Frames, bias: Float[Array, "#h q k"]) -> Frames:
+        """`bias` also says what is seen: (h, window, window or 2·window)."""
         batch, frames, _ = x.shape
         qkv = self.qkv(self.attention_norm(x)).reshape(batch, frames, 3, HEADS, -1)
         query, key, value = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
         query = query * key.shape[-1] ** -0.5
-        if self.attention == "full":
-            attended = full_attention(query, key, value, bias, self.rotary)
-        else:
-            attended = local_attention(query, key, value, self.window, bias, self.rotary)
+        attended = causal_attention(query, key, value, bias.shape[1], bias, self.rotary)
         x = x + self.out(attended.reshape(batch, frames, -1))
         content, gate = jnp.split(self.feed_forward_in(self.feed_forward_norm(x)), 2, axis=-1)
         return x + self.feed_forward_out(content * ops.gelu(gate))
@@ -182,16 +191,19 @@ class LocalTransformer(nn.Module):
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
         x = ops.mask_frames(x, lengths)
-        bias = None if self.position == "rotary" else self._bias(x.shape[1])
+        bias = self._bias(x.shape[1])
         for layer in self.layer:
             x = layer(x, bias)
         return x
 
     def _bias(self, frames: int) -> Float[Array, "h q k"]:
+        """Within one window, and for full attention, there is no window before."""
         if self.attention == "full" or frames <= self.window:
-            return relative_bias(self.position_bias(frames), frames, frames)
-        keys = 2 * self.window
-        return relative_bias(self.position_bias(keys), self.window, keys)
+            queries = keys = frames
+        else:
+            queries, keys = self.window, 2 * self.window
+        table = None if self.position == "rotary" else self.position_bias(keys)
+        return causal_bias(table, queries, keys)
 
     def reach(self, span: Span) -> Span:
         return chain(self.layer, span)

@@ -143,7 +143,7 @@ class Network(nn.Module):
 def init_params(config: CodecConfig, key: Array) -> dict:
     """Random initial parameters, distributed as in the official code."""
     audio = jnp.zeros((1, config.hop_length))
-    return Network(config).init(key, audio)["params"]
+    return dict(Network(config).init(key, audio)["params"])
 
 
 def abstract_params(config: CodecConfig, folded: bool = False) -> dict:

@@ -46,16 +46,21 @@ def same_padding(width: int, dilation: int) -> int:
     return (width - 1) * dilation // 2
 
 
+def pad_frames(x: Float[Array, "b t *c"], halo: int) -> Array:
+    """`x` with `halo` zero frames on either side."""
+    return jnp.pad(x, [(0, 0), (halo, halo)] + [(0, 0)] * (x.ndim - 2))
+
+
 def _shifts(x: Float[Array, "b t *c"], width: int, dilation: int) -> list[Array]:
-    """The `width` views of zero-padded `x` that a convolution multiplies with its taps."""
-    pad = same_padding(width, dilation)
-    padded = jnp.pad(x, [(0, 0), (pad, pad)] + [(0, 0)] * (x.ndim - 2))
-    frames = x.shape[1]
-    return [padded[:, i * dilation : i * dilation + frames] for i in range(width)]
+    """The `width` views of `x` that a convolution without padding multiplies with its taps."""
+    frames = x.shape[1] - 2 * same_padding(width, dilation)
+    return [x[:, i * dilation : i * dilation + frames] for i in range(width)]
 
 
-def depthwise_conv(x: Frames, kernel: Float[Array, "k c"], dilation: int = 1) -> Frames:
-    """Convolution of each channel with its own odd kernel, zero-padded to the same length."""
+def depthwise_conv(
+    x: Frames, kernel: Float[Array, "k c"], dilation: int = 1
+) -> Float[Array, "b u c"]:
+    """Convolution of each channel with its own odd kernel, without padding."""
     if jax.default_backend() == "cpu":
         # A grouped convolution is several times slower than multiply-adds on a CPU.
         shifts = _shifts(x, len(kernel), dilation)
@@ -63,20 +68,17 @@ def depthwise_conv(x: Frames, kernel: Float[Array, "k c"], dilation: int = 1) ->
     return _lax_conv(x, kernel[:, None, :], dilation, groups=x.shape[-1])
 
 
-def conv(x: Frames, kernel: Float[Array, "k c d"], dilation: int = 1) -> Float[Array, "b t d"]:
-    """Convolution with an odd kernel, zero-padded to the same length."""
-    if len(kernel) == 1:
-        return x @ kernel[0]
-    return _lax_conv(x, kernel, dilation)
+def conv(x: Frames, kernel: Float[Array, "k c d"], dilation: int = 1) -> Float[Array, "b u d"]:
+    """Convolution with an odd kernel, without padding."""
+    return x @ kernel[0] if len(kernel) == 1 else _lax_conv(x, kernel, dilation)
 
 
 def _lax_conv(x, kernel, dilation: int, groups: int = 1):
-    pad = same_padding(len(kernel), dilation)
     return jax.lax.conv_general_dilated(
         x,
         kernel,
         window_strides=(1,),
-        padding=[(pad, pad)],
+        padding="VALID",
         rhs_dilation=(dilation,),
         dimension_numbers=("NWC", "WIO", "NWC"),
         feature_group_count=groups,
@@ -93,7 +95,8 @@ def strided_conv(x: Frames, kernel: Float[Array, "k c d"]) -> Float[Array, "b u 
 
 def signal_conv(x: Signal, kernel: Float[Array, "k d"], dilation: int = 1) -> Float[Array, "b t d"]:
     """Convolution of a single-channel signal to `d` channels, zero-padded to the same length."""
-    shifts = [shift[..., None] for shift in _shifts(x, len(kernel), dilation)]
+    padded = pad_frames(x, same_padding(len(kernel), dilation))
+    shifts = [shift[..., None] for shift in _shifts(padded, len(kernel), dilation)]
     return _sum([s * per_channel(tap, s) for s, tap in zip(shifts, kernel, strict=True)])
 
 
@@ -166,16 +169,14 @@ def average_pool(x: Signal, width: int) -> Signal:
     frames = x.shape[1]
     half = width // 2
     window = jnp.pad(x, [(0, 0), (half, half)])
-    total, covered, size = None, 0, 1
-    while True:
-        if width & size:
-            part = window[:, covered : covered + frames]
-            total = part if total is None else total + part
-            covered += size
+    total, covered, size = window[:, :frames], 1, 1  # an odd width has the bit of 1
+    while 2 * size <= width:
+        window = window[:, :-size] + window[:, size:]
         size *= 2
-        if size > width:
-            return total / width
-        window = window[:, : -size // 2] + window[:, size // 2 :]
+        if width & size:
+            total = total + window[:, covered : covered + frames]
+            covered += size
+    return total / width
 
 
 # The window is symmetric: average pooling is its own transpose.

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from . import ops
+from .blocks import in_blocks
 from .layers import BlockOptions, Dense, PlainDense, affine, weight_normed
 from .ops import Frames, Lengths, Signal
 from .reach import WHOLE_CLIP, Span
@@ -22,7 +23,7 @@ def tpool(x: Signal, width: int, absolute: bool = True, lengths: Lengths = None)
     if width == 1:
         return x
     signal = jnp.abs(x) if absolute else x
-    peaks = ops.max_pool(ops.mask_frames(signal, lengths, -jnp.inf), width)
+    peaks: Array = ops.max_pool(ops.mask_frames(signal, lengths, -jnp.inf), width)  # pyright: ignore
     return ops.average_pool(ops.mask_frames(peaks, lengths), width)
 
 
@@ -83,9 +84,15 @@ class TConv(nn.Module):
         self.merge = Dense(self.features, folded)
 
     def __call__(self, x: Signal, lengths: Lengths = None) -> Frames:
-        trends = jnp.concatenate([branch(x, lengths) for branch in self.branch], axis=-1)
-        h = ops.gelu(self.expand(trends))
-        return self.merge(jnp.concatenate([h, x[..., None]], axis=-1))
+        views = [branch(x, lengths) for branch in self.branch]
+        views = jnp.concatenate([*views, x[..., None]], axis=-1)
+        width = self.expand.features
+        return in_blocks(self, views, lengths, 0, width, self.options.folded)
+
+    def valid(self, views: Frames) -> Float[Array, "b t d"]:
+        """Mixes the convolved trends; the last channel of `views` is the waveform."""
+        h = ops.gelu(self.expand(views[..., :-1]))
+        return self.merge(jnp.concatenate([h, views[..., -1:]], axis=-1))
 
     def reach(self, span: Span) -> Span:
         return _widest(self.branch, span)
