@@ -164,7 +164,7 @@ def main() -> None:
             f"{result['tokens']:.2%}",
             f"{result['difference']:.1e}",
         )
-    Console().print(table)
+    Console(width=120).print(table)
 
 
 if __name__ == "__main__":
