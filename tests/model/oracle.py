@@ -15,6 +15,9 @@ from l3ac_jax.official import OfficialCodec, seeded_codec
 from l3ac_jax.torch_weights import from_torch
 from tests.small_configs import SMALL_CONFIGS
 
+# For tests that compile much and compute little: half the time, the same program.
+QUICK_COMPILE = {"xla_backend_optimization_level": 0}
+
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 

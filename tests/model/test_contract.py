@@ -1,6 +1,7 @@
 """What every layer promises: padding never leaks, and `reach` is the exact receptive field."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,9 @@ from l3ac_jax.model.local_transformer import (
 )
 from l3ac_jax.model.reach import Span
 from l3ac_jax.model.tpooling import EnhanceBlock, TConv, TrendBranch
+from tests.model.oracle import QUICK_COMPILE
 
+jit = partial(jax.jit, compiler_options=QUICK_COMPILE)
 KERNELS = (1, 5, 11)
 # name: (layer, input channels or None for a waveform, output frames per input frame)
 LAYERS = {
@@ -73,9 +76,9 @@ def case(request):
     layer, channels, ratio = LAYERS[request.param]
     shape = (2, FRAMES) if channels is None else (2, FRAMES, channels)
     x = jax.random.normal(jax.random.key(0), shape)
-    init = jax.jit(lambda key: moved(layer.init(key, x, None), jax.random.key(2)))
+    init = jit(lambda key: moved(layer.init(key, x, None), jax.random.key(2)))
     params = init(jax.random.key(1))
-    return layer, jax.jit(layer.apply), params, x, ratio
+    return layer, jit(layer.apply), params, x, ratio
 
 
 def test_padding_never_reaches_real_frames(case):
@@ -96,7 +99,7 @@ def test_gradients_do_not_depend_on_padding(case):
     def loss(params, x, lengths):
         return jnp.sum(jnp.sin(layer.apply(params, x, lengths)[:, :real]))
 
-    gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
+    gradient = jit(jax.grad(loss, argnums=(0, 1)))
     of_params, of_input = gradient(params, x[:, :REAL], None)
     # finite: a layer that looks at no neighbours leaves its padding as it is, and 0 x NaN is NaN
     padded = x.at[:, REAL:].set(1e3)
@@ -117,7 +120,7 @@ def test_reach_is_the_exact_receptive_field(case):
     def energy_of_frame(x, frame):
         return jnp.sum(layer.apply(params, x, None)[0, frame])
 
-    gradient = jax.jit(jax.grad(energy_of_frame))
+    gradient = jit(jax.grad(energy_of_frame))
     for frame in (0, frames // 2, frames - 1):
         influence = np.abs(gradient(x, frame)[0]).reshape(FRAMES, -1).max(axis=1)
         seen = np.flatnonzero(influence)
