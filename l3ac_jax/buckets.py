@@ -6,7 +6,7 @@ Results do not depend on the bucket: the network masks what lies past a clip's e
 import math
 
 STEPS_PER_DECADE = 5
-SHORTEST_SECONDS = 0.25
+FIRST_STEP = -3  # 0.25 s
 MULTIPLE = 16
 
 
@@ -16,8 +16,8 @@ def bucket_tokens(tokens: int, tokens_per_second: float) -> int:
     Lengths lie at 10^(k/5) seconds (0.25, 0.4, 0.63, 1, 1.6, 2.5, 4, 6.3, 10, 16...): a clip costs
     at most 1.6 times, on average about 1.27 times, what its own length would.
     """
-    seconds = max(tokens / tokens_per_second, SHORTEST_SECONDS)
-    step = math.floor(math.log10(seconds) * STEPS_PER_DECADE)
+    step = math.floor(math.log10(tokens / tokens_per_second) * STEPS_PER_DECADE)
+    step = max(step, FIRST_STEP)
     bucket = 0
     while bucket < tokens:
         exact = 10 ** (step / STEPS_PER_DECADE) * tokens_per_second
