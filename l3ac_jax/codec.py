@@ -1,6 +1,7 @@
 """L3AC: audio to tokens and back, the parameters together with the compiled functions.
 
-Padding, cutting and checks happen on the host, so that only the network itself is compiled, once
+Padding, cutting and checks happen on the host, and results are put back on the device as they are
+(`jnp.asarray` would compile a copy of every shape), so that only the network is compiled, once
 for each bucket of lengths (see buckets.py) and batch size.
 """
 
@@ -106,7 +107,7 @@ class L3AC:
         decoded = np.asarray(self.decode(tokens, frames))[:, : np.shape(audio)[1]]
         if lengths is not None:
             decoded = _clear_padding(decoded, np.asarray(lengths))
-        return jnp.asarray(decoded)
+        return jax.device_put(decoded)
 
     def encode_audio(
         self, audio: Float[ArrayLike, "B T"], lengths: Int[ArrayLike, " B"] | None = None
@@ -121,7 +122,8 @@ class L3AC:
         outputs = self._encode_compiled(self._folded, padded, counts.astype(np.int32))
         valid = -(-counts // self.hop_length)
         features, tokens = (
-            jnp.asarray(_clear_padding(np.asarray(output)[:, :frames], valid)) for output in outputs
+            jax.device_put(_clear_padding(np.asarray(output)[:, :frames], valid))
+            for output in outputs
         )
         return features, tokens
 
@@ -153,7 +155,7 @@ class L3AC:
         self._announce("decoder", padded.shape[0], padded.shape[1] / self.frame_rate)
         audio = self._decode_compiled(self._folded, padded, counts.astype(np.int32))
         samples = np.asarray(audio)[:, : frames * self.hop_length]
-        return jnp.asarray(_clear_padding(samples, counts * self.hop_length))
+        return jax.device_put(_clear_padding(samples, counts * self.hop_length))
 
     @cached_property
     def _folded(self) -> dict:
