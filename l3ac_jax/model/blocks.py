@@ -2,8 +2,9 @@
 
 On a CPU the expansion to four times a few channels is bound by memory, not arithmetic: in blocks
 whose hidden layer takes about 4 MB a unit took 25 instead of 32 ms (24 channels), 32 instead of 39
-(48) and 32 instead of 38 (96) for 10 s of audio. Wider layers gained nothing. Other backends take all frames at
-once. A block is what a streaming step will be: frames with the past and future that they need.
+(48) and 32 instead of 38 (96) for 10 s of audio. Wider layers gained nothing. Other
+backends take all frames at once. A block is what a streaming step will be: frames with the past and
+future that they need.
 """
 
 import math
