@@ -2,6 +2,10 @@
 
 Against the official code in float64, our float32 error (root mean square) is at most twice the
 official float32 one. Tokens agree except where the float64 value lies within 1e-4 of a boundary.
+
+On a clip of ten tokens either error is luck: their ratio scatters by a factor of 1.5 from clip to
+clip, around a mean of 0.7 to 1.1. So the small networks are measured on several clips: the
+geometric mean of the ratios is what may be 2, and a single one 10.
 """
 
 from functools import cache, partial
@@ -21,6 +25,7 @@ from tests.model.oracle import QUICK_COMPILE, Pair, pair, rms, speech
 from tests.small_configs import SMALL_CONFIGS
 
 ROUNDING_MARGIN = 1e-4
+CLIPS = 6
 
 
 @cache
@@ -34,10 +39,21 @@ def jitted(name: str, method: str):
     return jax.jit(partial(Network(pair(name).config).apply, method=method))
 
 
-def assert_within_twice_the_official_error(ours, official, exact, what: str) -> None:
-    limit = 2 * rms(np.asarray(official, np.float64) - exact)
-    error = rms(np.asarray(ours, np.float64) - exact)
-    assert error <= limit, f"{what}: error {error:.2e}, twice the official one is {limit:.2e}"
+def error_ratio(ours, official, exact) -> float:
+    """Our error over the official one."""
+    ours, official = np.asarray(ours, np.float64), np.asarray(official, np.float64)
+    return rms(ours - exact) / rms(official - exact)
+
+
+def assert_within_twice_the_official_error(ratios: list[float], what: str) -> None:
+    assert np.exp(np.mean(np.log(ratios))) <= 2, f"{what}: {ratios}"
+    assert max(ratios) <= 10, f"{what}: {ratios}"
+
+
+def clips(name: str, samples: int) -> list[np.ndarray]:
+    """Different parts of a recording; one of a published config, whose clips are long enough."""
+    count = CLIPS if name in SMALL_CONFIGS else 1
+    return [speech(samples, offset=6000 + 3001 * clip) for clip in range(count)]
 
 
 def clip_lengths(name: str) -> list[int]:
@@ -69,29 +85,35 @@ def check_tokens(oracle: Pair, tokens, exact_features) -> None:
 
 @pytest.mark.parametrize("name", [*SMALL_CONFIGS, *PUBLISHED])
 def test_encoding_and_decoding(name):
-    oracle = pair(name)
     longest = max(clip_lengths(name))
     for samples in clip_lengths(name):
-        audio = speech(samples)
-        exact = oracle.official64.encode_features(audio)
-        official = oracle.official.encode_features(audio)
-        padded = jnp.pad(audio, [(0, 0), (0, longest - samples)], constant_values=jnp.nan)
-        analyze = jitted(name, "analyze")
-        ours = analyze({"params": oracle.params}, padded, jnp.array([samples]))
-        ours = ours[:, : exact.shape[1]]
-        assert_within_twice_the_official_error(ours, official, exact, f"features of {samples}")
+        ratios = [check_clip(name, audio, longest) for audio in clips(name, samples)]
+        for result in ratios[0]:
+            assert_within_twice_the_official_error(
+                [clip[result] for clip in ratios], f"{result} of {samples} samples"
+            )
 
-        quantized, tokens = oracle.official64.quantize(exact)
-        check_tokens(oracle, codec(name).encode(audio), exact)
 
-        exact_audio = oracle.official64.decode(quantized)
-        official_audio = oracle.official.decode(quantized)
-        for way, decoded in (
-            ("features", codec(name).decode_audio(quantized)),
-            ("tokens", codec(name).decode(tokens)),
-        ):
-            what = f"audio of {samples} from {way}"
-            assert_within_twice_the_official_error(decoded, official_audio, exact_audio, what)
+def check_clip(name: str, audio: np.ndarray, longest: int) -> dict[str, float]:
+    """The error ratios of the features and of the audio, decoded in both ways."""
+    oracle = pair(name)
+    samples = audio.shape[1]
+    exact = oracle.official64.encode_features(audio)
+    padded = jnp.pad(audio, [(0, 0), (0, longest - samples)], constant_values=jnp.nan)
+    analyze = jitted(name, "analyze")
+    ours = analyze({"params": oracle.params}, padded, jnp.array([samples]))[:, : exact.shape[1]]
+    ratios = {"features": error_ratio(ours, oracle.official.encode_features(audio), exact)}
+
+    quantized, tokens = oracle.official64.quantize(exact)
+    check_tokens(oracle, codec(name).encode(audio), exact)
+
+    exact = oracle.official64.decode(quantized)
+    official = oracle.official.decode(quantized)
+    ratios["audio from features"] = error_ratio(
+        codec(name).decode_audio(quantized), official, exact
+    )
+    ratios["audio from tokens"] = error_ratio(codec(name).decode(tokens), official, exact)
+    return ratios
 
 
 def torch_gradients(codec, function, x, weights) -> tuple[dict, np.ndarray]:
@@ -133,34 +155,37 @@ def relative(config, ours: dict, official: dict, exact: dict) -> tuple[np.ndarra
 
 def check_gradients(name: str, method: str, samples: int) -> None:
     oracle = pair(name)
-    audio = speech(samples)
-    quantized, _ = oracle.official64.encode(audio)
-    x = audio if method == "analyze" else quantized.astype(np.float32)
     call = {"analyze": "differentiable_encode", "decode": "differentiable_decode"}[method]
-
     network = Network(oracle.config)
-    shape = jax.eval_shape(
-        partial(network.apply, method=method), {"params": oracle.params}, jnp.asarray(x)
-    ).shape
-    weights = np.random.default_rng(0).standard_normal(shape, np.float32)
 
     @partial(jax.jit, compiler_options=QUICK_COMPILE if name in SMALL_CONFIGS else None)
-    def gradients(params, x):
+    def gradients(params, x, weights):
         def loss(params, x):
             return jnp.sum(network.apply({"params": params}, x, method=method) * weights)
 
         return jax.grad(loss, argnums=(0, 1))(params, x)
 
-    ours, ours_x = gradients(oracle.params, jnp.asarray(x))
-    official, official_x = torch_gradients(
-        oracle.official, getattr(oracle.official, call), x, weights
-    )
-    exact, exact_x = torch_gradients(
-        oracle.official64, getattr(oracle.official64, call), x, weights
-    )
-    assert_within_twice_the_official_error(ours_x, official_x, exact_x, f"{method}: input gradient")
-    of_ours, of_official = relative(oracle.config, flatten(ours), official, exact)
-    assert rms(of_ours) <= 2 * rms(of_official), (rms(of_ours), rms(of_official))
+    of_input, of_params = [], []
+    for seed, audio in enumerate(clips(name, samples)):
+        x = audio
+        if method == "decode":
+            x = oracle.official64.encode(audio)[0].astype(np.float32)
+        shape = jax.eval_shape(
+            partial(network.apply, method=method), {"params": oracle.params}, jnp.asarray(x)
+        ).shape
+        weights = np.random.default_rng(seed).standard_normal(shape, np.float32)
+        official, official_x = torch_gradients(
+            oracle.official, getattr(oracle.official, call), x, weights
+        )
+        exact, exact_x = torch_gradients(
+            oracle.official64, getattr(oracle.official64, call), x, weights
+        )
+        ours, ours_x = gradients(oracle.params, jnp.asarray(x), weights)
+        of_input.append(error_ratio(ours_x, official_x, exact_x))
+        ours, official = relative(oracle.config, flatten(ours), official, exact)
+        of_params.append(rms(ours) / rms(official))
+    assert_within_twice_the_official_error(of_input, f"{method}: gradient of the input")
+    assert_within_twice_the_official_error(of_params, f"{method}: gradients of the parameters")
 
 
 @pytest.mark.parametrize("method", ["analyze", "decode"])
