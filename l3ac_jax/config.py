@@ -7,16 +7,25 @@ overridden on the command line. Whatever is wrong is a `ConfigError` that names 
 from __future__ import annotations
 
 import difflib
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, get_args
 
 import tomli_w
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
-from l3ac_jax.toml_layers import ConfigError, Origins, read_layers
+from l3ac_jax.config_tables import Table
+from l3ac_jax.data_config import DataConfig
+from l3ac_jax.model_config import (
+    CodecConfig,
+    DecoderConfig,
+    EncoderConfig,
+    QuantizerConfig,
+    TPoolingConfig,
+    TransformerConfig,
+)
+from l3ac_jax.toml_layers import COMMAND_LINE, ConfigError, Origins, read_layers
 
 __all__ = [
     "PUBLISHED",
@@ -35,157 +44,12 @@ __all__ = [
 
 PUBLISHED = ("0k75bps", "1kbps", "1k5bps", "3kbps")
 
-# Strict: 16000 is not "16000", and true is not 1.
-PositiveInt = Annotated[int, Field(strict=True, gt=0)]
-Switch = Annotated[bool, Field(strict=True)]
-Sizes = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
-
-class _Table(BaseModel, frozen=True, extra="forbid"):
-    """What every table has in common; hashable, as Flax modules need their fields to be."""
-
-
-class EncoderConfig(_Table, frozen=True):
-    """Strides, and the widths and numbers of units before each stride and after the last one."""
-
-    rates: Sizes
-    dims: Sizes
-    depths: Sizes
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        _check_stages(self)
-        return self
-
-
-class DecoderConfig(_Table, frozen=True):
-    """As the encoder, in the decoder's own order: from the token side to the waveform."""
-
-    rates: Sizes
-    dims: Sizes
-    depths: Sizes
-    last_layer: Literal["legacy", "dilation", "plain"] = "legacy"
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        _check_stages(self)
-        return self
-
-
-class TPoolingConfig(_Table, frozen=True):
-    """The pooled views of the waveform; `enabled = false` keeps the convolutions, unpooled."""
-
-    enabled: Switch = True
-    absolute: Switch = True
-    encoder_kernels: Sizes = (1, 5, 11, 21, 45)
-    decoder_kernels: Sizes = (1, 3, 5, 9)
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        for name in ("encoder_kernels", "decoder_kernels"):
-            if any(kernel % 2 == 0 for kernel in getattr(self, name)):
-                raise ValueError(f"{name} must be odd (windows are centred on a sample)")
-        return self
-
-
-class TransformerConfig(_Table, frozen=True):
-    """The local transformers around the quantizer.
-
-    `window_size` counts tokens after compression by `compress_rate`. With compression, layers are
-    split between the long window (before it, window_size * compress_rate) and the short one: half
-    of the encoder's, rounded down, and the last 2 of the decoder's run at the long window.
-    """
-
-    encoder_depth: PositiveInt
-    decoder_depth: PositiveInt
-    window_size: PositiveInt
-    compress_rate: PositiveInt
-    position: Literal["dynamic_bias", "rotary"] = "dynamic_bias"
-    attention: Literal["local", "full"] = "local"
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.compress_rate > 1:
-            for name in ("encoder_depth", "decoder_depth"):
-                if getattr(self, name) < 2:
-                    raise ValueError(f"{name} must be at least 2 when compress_rate is above 1")
-        return self
-
-
-class QuantizerConfig(_Table, frozen=True):
-    """Finite scalar quantization: levels of each dimension, and the share replaced by noise."""
-
-    levels: Annotated[tuple[Annotated[int, Field(strict=True, ge=2)], ...], Field(min_length=1)]
-    noise_rate: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.5
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if math.prod(self.levels) >= 2**31:
-            raise ValueError("levels must multiply to less than 2**31 (tokens are int32)")
-        return self
-
-
-class CodecConfig(_Table, frozen=True):
-    """Everything that determines the network: the [model] table of a configuration file."""
-
-    sample_rate: PositiveInt = 16000
-    feature_dim: PositiveInt = 128
-    use_norm: Switch = True
-    activation: Literal["snake", "gelu"] = "snake"
-    encoder: EncoderConfig
-    decoder: DecoderConfig
-    tpooling: TPoolingConfig = TPoolingConfig()
-    transformer: TransformerConfig
-    quantizer: QuantizerConfig
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        up, down = math.prod(self.decoder.rates), self.encoder_hop
-        if up != down:
-            raise ValueError(f"decoder.rates multiply to {up}, encoder.rates to {down}")
-        if self.feature_dim % 4:
-            raise ValueError("feature_dim must be a multiple of 4 (heads are a quarter of it wide)")
-        if self.transformer.position == "rotary" and self.feature_dim % 8:
-            raise ValueError(
-                "feature_dim must be a multiple of 8 when transformer.position is rotary"
-            )
-        return self
-
-    @property
-    def encoder_hop(self) -> int:
-        """Samples per frame of the convolutional encoder, before token compression."""
-        return math.prod(self.encoder.rates)
-
-    @property
-    def hop_length(self) -> int:
-        """Samples per token."""
-        return self.encoder_hop * self.transformer.compress_rate
-
-    @property
-    def frame_rate(self) -> float:
-        """Tokens per second."""
-        return self.sample_rate / self.hop_length
-
-    @property
-    def codebook_size(self) -> int:
-        """How many different tokens there are."""
-        return math.prod(self.quantizer.levels)
-
-    @property
-    def bitrate(self) -> float:
-        """Bits per second, when every token takes log2(codebook_size) bits."""
-        return self.frame_rate * math.log2(self.codebook_size)
-
-    @property
-    def window_seconds(self) -> float:
-        """Seconds of audio in one attention window."""
-        return self.transformer.window_size / self.frame_rate
-
-
-class ExperimentConfig(_Table, frozen=True):
-    """A whole configuration file."""
+class ExperimentConfig(Table, frozen=True):
+    """A whole configuration file. [data] is only needed for training."""
 
     model: CodecConfig
+    data: DataConfig | None = None
 
 
 def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> ExperimentConfig:
@@ -196,6 +60,7 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     TOML where it is that, else as a string. Raises ConfigError.
     """
     merged, origins = read_layers(Path(path), overrides)
+    _anchor_paths(merged, origins)
     try:
         return ExperimentConfig.model_validate(merged)
     except ValidationError as error:
@@ -205,7 +70,7 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
 
 def dump_config(config: ExperimentConfig) -> str:
     """TOML text with every field written out; `load_config` gives back an equal configuration."""
-    return tomli_w.dumps(config.model_dump(mode="json"))
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 
 def published_config(name: str) -> ExperimentConfig:
@@ -222,14 +87,22 @@ def _configs_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "configs"
 
 
-def _check_stages(table: EncoderConfig | DecoderConfig) -> None:
-    wanted = len(table.rates) + 1
-    for name in ("dims", "depths"):
-        given = len(getattr(table, name))
-        if given != wanted:
-            raise ValueError(
-                f"{name} has {given} values, but {len(table.rates)} rates need {wanted}"
-            )
+def _anchor_paths(tables: dict[str, Any], origins: Origins) -> None:
+    """Make the paths of corpora absolute: relative ones are seen from the file that names them.
+
+    What begins with $NAME or ~ stays as it is, to be looked up on the machine that reads the data.
+    """
+    for keys in (("data",), ("data", "evaluation")):
+        table: Any = tables
+        for key in keys:
+            table = table.get(key) if isinstance(table, dict) else None
+        corpora = table.get("corpora") if isinstance(table, dict) else None
+        origin = origins.get((*keys, "corpora"))
+        folder = Path() if origin in (None, COMMAND_LINE) else Path(origin).parent
+        for corpus in corpora if isinstance(corpora, list) else []:
+            path = corpus.get("path") if isinstance(corpus, dict) else None
+            if isinstance(path, str) and path and path[0] not in "$~":
+                corpus["path"] = os.path.normpath(folder.absolute() / path)
 
 
 def _innermost(problems: Sequence[Any]) -> list[Any]:
@@ -246,7 +119,7 @@ def _explain(problem: Any, origins: Origins, path: str) -> str:
     """One line for one pydantic error: the file, the dotted key, and what would be right."""
     keys = tuple(part for part in problem["loc"] if isinstance(part, str))
     dotted = ".".join(str(part) for part in problem["loc"])
-    origin = origins.get(keys, path)
+    origin = _origin(keys, origins, path)
     match problem["type"]:
         case "extra_forbidden":
             known = _known_keys(keys[:-1])
@@ -254,7 +127,7 @@ def _explain(problem: Any, origins: Origins, path: str) -> str:
             hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
             return f"{origin}: {dotted}: unknown key; {hint}"
         case "missing":
-            return f"{path}: {dotted}: missing"
+            return f"{_origin(keys[:-1], origins, path)}: {dotted}: missing"
         case "model_type":
             return f"{origin}: {dotted}: should be a table, got {problem['input']!r}"
         case "value_error":
@@ -267,11 +140,23 @@ def _explain(problem: Any, origins: Origins, path: str) -> str:
             return f"{origin}: {dotted}: {message}, got {problem['input']!r}"
 
 
+def _origin(keys: tuple[str, ...], origins: Origins, path: str) -> str:
+    """Where a key was set, or the list or table around it."""
+    while keys and keys not in origins:
+        keys = keys[:-1]
+    return origins.get(keys, path)
+
+
 def _known_keys(keys: Sequence[str]) -> list[str]:
     """The fields of the table that a dotted key leads to."""
     table: type[BaseModel] = ExperimentConfig
     for key in keys:
-        annotation = table.model_fields[key].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        table = annotation
+        table = _table_in(table.model_fields[key].annotation)
     return list(table.model_fields)
+
+
+def _table_in(annotation: Any) -> type[BaseModel]:
+    """The table in `Table`, `Table | None` or `tuple[Table, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(_table_in(inner) for inner in get_args(annotation) if inner not in (None, ...))

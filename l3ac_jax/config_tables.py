@@ -1,0 +1,20 @@
+"""What the tables of a configuration file have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+# Strict: 16000 is not "16000", and true is not 1.
+PositiveInt = Annotated[int, Field(strict=True, gt=0)]
+NaturalInt = Annotated[int, Field(strict=True, ge=0)]
+Switch = Annotated[bool, Field(strict=True)]
+Sizes = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+class Table(BaseModel, frozen=True, extra="forbid"):
+    """Immutable, without unknown keys; hashable, as Flax modules need their fields to be."""
