@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -51,33 +53,51 @@ def read_audio(path: str | os.PathLike[str]) -> AudioFile:
 
     Raises AudioError for what is missing, empty, not audio, damaged, or holds NaN or infinity.
     """
-    path = Path(path)
+    with open_audio(path) as file:
+        samples = file.read(dtype="float32", always_2d=True)
+        audio = AudioFile(
+            np.ascontiguousarray(samples.T), file.samplerate, file.format, file.subtype
+        )
+    if audio.samples.size == 0:
+        raise AudioError(f"{path}: holds no audio (0 samples)")
+    if not np.isfinite(audio.samples).all():
+        raise AudioError(f"{path}: holds samples that are NaN or infinite")
+    return audio
+
+
+@contextlib.contextmanager
+def open_audio(
+    path: str | os.PathLike[str], stream: BinaryIO | None = None
+) -> Iterator[soundfile.SoundFile]:
+    """A file to read from, its format known by its content, whatever it is called.
+
+    With `stream`, that is read, and `path` only says where it comes from. Raises AudioError for
+    what is missing, empty or not audio, also when reading shows it inside the `with` block.
+    """
+    try:
+        with contextlib.ExitStack() as stack:
+            if stream is None:
+                # libsndfile draws conclusions from a name: a descriptor has none.
+                file = stack.enter_context(_open_existing(Path(path)))
+                source, arguments = file.fileno(), {"closefd": False}
+            else:
+                source, arguments = stream, {}
+            yield stack.enter_context(soundfile.SoundFile(source, **arguments))
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except soundfile.LibsndfileError as error:
+        reason = error.error_string.strip().removeprefix("Error : ").rstrip(".")
+        raise AudioError(f"{path}: is not an audio file that can be read: {reason}") from error
+
+
+def _open_existing(path: Path) -> BinaryIO:
     if not path.exists():
         raise AudioError(f"{path}: does not exist")
     if not path.is_file():
         raise AudioError(f"{path}: is {'a folder' if path.is_dir() else 'not a regular file'}")
     if path.stat().st_size == 0:
         raise AudioError(f"{path}: is an empty file")
-    try:
-        # By its content, whatever it is called: a descriptor has no name to draw conclusions from.
-        with (
-            path.open("rb") as stream,
-            soundfile.SoundFile(stream.fileno(), closefd=False) as file,
-        ):
-            samples = file.read(dtype="float32", always_2d=True)
-            audio = AudioFile(
-                np.ascontiguousarray(samples.T), file.samplerate, file.format, file.subtype
-            )
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except soundfile.LibsndfileError as error:
-        reason = error.error_string.strip().removeprefix("Error : ").rstrip(".")
-        raise AudioError(f"{path}: is not an audio file that can be read: {reason}") from error
-    if audio.samples.size == 0:
-        raise AudioError(f"{path}: holds no audio (0 samples)")
-    if not np.isfinite(audio.samples).all():
-        raise AudioError(f"{path}: holds samples that are NaN or infinite")
-    return audio
+    return path.open("rb")
 
 
 def resample(

@@ -32,7 +32,8 @@ def check_output(path: str | os.PathLike[str], overwrite: bool) -> Path:
 def complete_file(path: str | os.PathLike[str], overwrite: bool) -> Iterator[Path]:
     """A temporary path in the same folder, which becomes `path` when the block ends well.
 
-    Whatever ends the block early (an error, Ctrl-C) leaves `path` as it was. Raises OutputError.
+    Whatever ends the block early (an error, Ctrl-C) leaves `path` as it was; a killed process can
+    leave the temporary file behind. Raises OutputError.
     """
     target = check_output(path, overwrite)
     # Not the tempfile module: its files are readable by their owner alone, and would stay so.
@@ -40,6 +41,8 @@ def complete_file(path: str | os.PathLike[str], overwrite: bool) -> Iterator[Pat
     try:
         yield temporary
         check_output(path, overwrite)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
         os.replace(temporary, target)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,164 @@
+"""A corpus as its publisher ships it -> shards of 16 kHz mono clips for training and evaluation.
+
+    python experiments/prepare_data.py librispeech  downloads/LibriSpeech       data/librispeech
+    python experiments/prepare_data.py common-voice downloads/cv-corpus-18.0/en data/common-voice
+    python experiments/prepare_data.py mtg-jamendo  downloads/mtg-jamendo       data/mtg-jamendo
+    python experiments/prepare_data.py fsd50k       downloads/FSD50K            data/fsd50k
+    python experiments/prepare_data.py folder       recordings                  data/recordings
+
+What SOURCE should hold:
+    librispeech   train-clean-100, dev-clean, test-clean...: those that lie there, unpacked
+    common-voice  a language's folder with clips, train.tsv, dev.tsv and test.tsv, or the one above
+    mtg-jamendo   raw_30s_audio-low-NN.tar, packed, and splits/split-0 of its metadata repository
+    fsd50k        FSD50K.dev_audio, FSD50K.eval_audio and FSD50K.ground_truth, unpacked
+    folder        any tree of WAV, FLAC, OGG and MP3 files
+
+TARGET gets ArrayRecord shards (16-bit FLAC inside), dataset.json, and skipped.tsv with what was not
+used and why. Ended at any moment, the same command goes on, and the result is the same to the byte.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from l3ac_jax.data import prepare as preparation
+from l3ac_jax.data.corpora import LayoutError
+from l3ac_jax.data.dataset import SKIPPED_FILE, DatasetInfo
+from l3ac_jax.data.recordings import Cut
+from l3ac_jax.data_config import CorpusName
+
+PROGRAM = "prepare_data.py"
+USER_ERROR = 2
+INTERRUPTED = 130
+# The recipe cuts MTG-Jamendo's tracks to 25 s; the clips of the other corpora are short.
+PIECE_SECONDS = {"mtg-jamendo": 25.0, "folder": 30.0}
+
+
+def prepare(
+    corpus: Annotated[CorpusName, tyro.conf.Positional],
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")],
+    target: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")],
+    held_out: float = 0.0,
+    piece_seconds: float | None = None,
+    min_seconds: float = 0.1,
+    silence_db: float = -60.0,
+    sample_rate: int = 16000,
+    workers: int | None = None,
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+) -> None:
+    """Prepare a corpus, and say what was made.
+
+    Args:
+        corpus: whose layout SOURCE has
+        source: folder with the corpus as it is published
+        target: folder to make
+        held_out: folder only: share of the files, by whole folders, for validation
+        piece_seconds: longer recordings are cut into pieces; by default 25 for mtg-jamendo, 30 for
+            folder, and not at all for the others
+        min_seconds: shorter clips are skipped
+        silence_db: clips whose peak stays below this, relative to full scale, are skipped
+        sample_rate: of the clips, in Hz
+        workers: processes; by default one for each core
+        overwrite: begin anew in a TARGET that was begun with other input
+    """
+    if piece_seconds is None:
+        piece_seconds = PIECE_SECONDS.get(corpus)
+    cut = Cut(sample_rate, min_seconds, 10 ** (silence_db / 20), piece_seconds)
+    _check(cut, workers)
+    if overwrite:
+        preparation.remove_dataset(target)
+    console = Console(stderr=True)
+    with _progress(console) as progress:
+        task = progress.add_task("looking for files", total=None)
+
+        def report(now: preparation.Progress) -> None:
+            shards = f"{now.shards_done}/{now.shards} shards"
+            if not progress.tasks[0].total:  # what earlier runs did says nothing about the speed
+                progress.reset(task, total=now.total - now.already, description=shards)
+            progress.update(task, completed=now.done - now.already, description=shards)
+
+        info, skipped = preparation.prepare(corpus, source, target, cut, held_out, workers, report)
+    _summarize(info, target)
+    reasons = Counter(skip.reason.partition(":")[0] for skip in skipped)
+    if reasons:
+        counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        print(f"{len(skipped)} skipped, listed in {target / SKIPPED_FILE}: {counts}")
+
+
+def _check(cut: Cut, workers: int | None) -> None:
+    wrong = [
+        (cut.sample_rate < 1, "--sample-rate must be at least 1"),
+        (cut.min_seconds < 0, "--min-seconds must be at least 0"),
+        (cut.silence > 1, "--silence-db must be at most 0"),
+        (
+            cut.piece_seconds is not None and cut.piece_seconds <= cut.min_seconds,
+            "--piece-seconds must be more than --min-seconds",
+        ),
+        (workers is not None and workers < 1, "--workers must be at least 1"),
+    ]
+    for is_wrong, message in wrong:
+        if is_wrong:
+            raise ValueError(message)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("time left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def _summarize(info: DatasetInfo, target: Path) -> None:
+    table = Table("split", "clips", "hours", "shards", "MB", title=f"{info.corpus} in {target}")
+    for name, split in info.splits.items():
+        size = sum(shard.bytes for shard in split.shards)
+        table.add_row(
+            name,
+            f"{split.clips}",
+            f"{split.seconds / 3600:.2f}",
+            f"{len(split.shards)}",
+            f"{size / 1e6:.1f}",
+        )
+    Console(soft_wrap=True).print(table)
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line. Returns 0, 2 for mistakes and full disks, 130 when interrupted."""
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        tyro.cli(prepare, prog=PROGRAM, description=__doc__, args=argv)
+    except SystemExit as end:  # help, or a command line that makes no sense
+        return end.code if isinstance(end.code, int) else USER_ERROR
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted; the same command goes on", file=sys.stderr)
+        return INTERRUPTED
+    except (LayoutError, preparation.PrepareError, ValueError) as error:
+        print(f"{PROGRAM}: error: {error}", file=sys.stderr)
+        return USER_ERROR
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

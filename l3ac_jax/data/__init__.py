@@ -1,0 +1,1 @@
+"""Training and evaluation data: corpora prepared once into shards, and batches out of them."""

@@ -1,0 +1,139 @@
+"""Training batches made ahead by worker processes, with a state that is one number."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from multiprocessing.shared_memory import SharedMemory
+from typing import Self, TypedDict
+
+import numpy as np
+from jaxtyping import Float32, Int32
+
+from l3ac_jax.data.training import Batch, TrainingData
+from l3ac_jax.data.workers import make_pool, quiet_start
+from l3ac_jax.data_config import DataConfig
+
+
+class LoaderState(TypedDict):
+    """Where a loader stands: the step of its next batch, and a checksum of what it reads."""
+
+    step: int
+    data: str
+
+
+class BatchLoader(Iterator[Batch]):
+    """Endless batches from step 0 on, the same for any number of workers.
+
+    `workers` processes (0: this one, when asked) make up to two batches each ahead. Close it, or
+    use it as a context manager. Raises what `TrainingData` raises, at once or when the batch that
+    shows it comes up.
+    """
+
+    def __init__(
+        self,
+        config: DataConfig,
+        sample_rate: int,
+        process_index: int = 0,
+        process_count: int = 1,
+        workers: int | None = None,
+    ):
+        self.data = TrainingData(config, sample_rate, process_index, process_count)
+        self.step = 0
+        workers = config.workers if workers is None else workers
+        self._ahead = _Ahead(self.data, workers) if workers else None
+
+    def __next__(self) -> Batch:
+        batch = self._ahead.take(self.step) if self._ahead else self.data.batch(self.step)
+        self.step += 1
+        return batch
+
+    def state(self) -> LoaderState:
+        """What `restore` takes to go on with the batch that comes next now."""
+        return LoaderState(step=self.step, data=self.data.identity)
+
+    def restore(self, state: LoaderState) -> None:
+        """Go on where another loader stood. Raises ValueError if it read other data."""
+        if state["data"] != self.data.identity:
+            raise ValueError(
+                "the data differ from those that this training began with (the [data] table, the "
+                "prepared corpora, or the number of processes): the same batches cannot go on"
+            )
+        self.step = state["step"]
+
+    def close(self) -> None:
+        """End the workers; there are no more batches."""
+        if self._ahead:
+            self._ahead.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Ahead:
+    """Batches in the making: two slots of shared memory for each worker, filled in turn.
+
+    Through a pipe, two processes' batches of 24 crops of 7.2 s would cost as much as making them.
+    """
+
+    def __init__(self, data: TrainingData, workers: int):
+        self._slots = 2 * workers
+        self._shape = (self._slots, data.batch_size, data.crop)
+        self._memory = SharedMemory(create=True, size=4 * int(np.prod(self._shape)))
+        self._audio = np.ndarray(self._shape, np.float32, self._memory.buf)
+        self._pool: ProcessPoolExecutor = make_pool(
+            workers, _start_worker, data, self._memory.name, self._shape
+        )
+        self._pending: deque[tuple[int, Future[Int32[np.ndarray, " batch"]]]] = deque()
+
+    def take(self, step: int) -> Batch:
+        """The batch of a step; those that follow it are begun."""
+        if self._pending and self._pending[0][0] != step:
+            self._forget()
+        self._begin(step)
+        _, future = self._pending.popleft()
+        lengths = future.result()
+        audio: Float32[np.ndarray, "batch time"] = self._audio[step % self._slots].copy()
+        self._begin(step + 1)
+        return Batch(audio=audio, lengths=lengths)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        del self._audio
+        self._memory.close()
+        self._memory.unlink()
+
+    def _begin(self, step: int) -> None:
+        with quiet_start():  # the first batch starts the processes
+            for ahead in range(step + len(self._pending), step + self._slots):
+                slot = ahead % self._slots
+                self._pending.append((ahead, self._pool.submit(_make_batch, ahead, slot)))
+
+    def _forget(self) -> None:
+        """No slot may be written to after it has been given to another step."""
+        for _, future in self._pending:
+            future.cancel()
+        wait([future for _, future in self._pending])
+        self._pending.clear()
+
+
+_data: TrainingData
+_memory: SharedMemory
+_audio: Float32[np.ndarray, "slot batch time"]
+
+
+def _start_worker(data: TrainingData, name: str, shape: tuple[int, ...]) -> None:
+    global _data, _memory, _audio
+    _data = data
+    _memory = SharedMemory(name)  # kept: the array is a view of it
+    _audio = np.ndarray(shape, np.float32, _memory.buf)
+
+
+def _make_batch(step: int, slot: int) -> Int32[np.ndarray, " batch"]:
+    batch = _data.batch(step)
+    _audio[slot] = batch["audio"]
+    return batch["lengths"]

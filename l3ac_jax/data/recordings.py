@@ -1,0 +1,147 @@
+"""Recordings as publishers ship them -> pieces of 16-bit mono at the rate of the corpus."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+import soxr
+from jaxtyping import Float, Int16
+
+from l3ac_jax.audio import AudioError, open_audio
+from l3ac_jax.data.clip import FULL_SCALE
+from l3ac_jax.data_config import Split
+
+READ_FRAMES = 1 << 18
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One file of a corpus, or one member of an uncompressed tar archive.
+
+    `bytes` is its size, from `offset` on in `path`; an `id` is unique in its corpus; `source` is
+    the place in the publisher's layout.
+    """
+
+    id: str
+    split: Split
+    source: str
+    path: Path
+    bytes: int
+    offset: int | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How recordings become clips. Lengths in seconds, levels relative to full scale.
+
+    A recording longer than `piece_seconds` becomes consecutive pieces of that length; a rest that
+    would be shorter than `min_seconds` stays with the piece before it, so that nothing is lost.
+    Shorter clips, and clips that never exceed `silence`, are not used.
+    """
+
+    sample_rate: int
+    min_seconds: float
+    silence: float
+    piece_seconds: float | None = None
+
+
+class UnusableError(ValueError):
+    """Why a recording or a piece is not used."""
+
+
+def read_pieces(recording: Recording, cut: Cut) -> list[Int16[np.ndarray, " time"]]:
+    """The pieces of a recording: channels averaged, resampled by soxr VHQ, rounded to 16 bits.
+
+    A piece whose peak exceeds full scale (lossy formats overshoot) is scaled to it. Raises
+    UnusableError with the reason; memory is that of the pieces.
+    """
+    pieces: list[np.ndarray] = []
+    pending: list[np.ndarray] = []
+    held = 0
+    least = max(1, round(cut.min_seconds * cut.sample_rate))
+    length = round(cut.piece_seconds * cut.sample_rate) if cut.piece_seconds else None
+    try:
+        for block in _resampled_blocks(recording, cut.sample_rate):
+            pending.append(block)
+            held += len(block)
+            while length and held >= length + least:
+                joined = np.concatenate(pending)
+                pieces.append(_to_int16(joined[:length]))
+                pending = [joined[length:]]
+                held -= length
+    except AudioError as error:
+        # The message begins with the path, which the list of skipped files has in its own column.
+        raise UnusableError(str(error).removeprefix(f"{recording.path}: ")) from None
+    if held < least:
+        seconds = held / cut.sample_rate
+        reason = "holds no audio" if held == 0 else f"too short: {seconds:.3f} s"
+        raise UnusableError(reason)
+    pieces.append(_to_int16(np.concatenate(pending)))
+    return pieces
+
+
+def is_silent(samples: Int16[np.ndarray, " time"], cut: Cut) -> bool:
+    return int(np.abs(samples.astype(np.int32)).max()) <= cut.silence * FULL_SCALE
+
+
+def _resampled_blocks(
+    recording: Recording, sample_rate: int
+) -> Iterator[Float[np.ndarray, " time"]]:
+    with open_audio(recording.path, _stream(recording)) as file:
+        resampler = None
+        if file.samplerate != sample_rate:
+            resampler = _resampler(file.samplerate, sample_rate)
+        for mono in _mono_blocks(file, recording.path):
+            yield mono if resampler is None else resampler.resample_chunk(mono)
+        if resampler is not None:
+            yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _resampler(from_rate: int, to_rate: int) -> soxr.ResampleStream:
+    try:
+        return soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="VHQ")
+    except (ValueError, RuntimeError) as error:
+        raise UnusableError(f"cannot be resampled from {from_rate} Hz: {error}") from None
+
+
+def _mono_blocks(file: soundfile.SoundFile, path: Path) -> Iterator[Float[np.ndarray, " time"]]:
+    while True:
+        block = file.read(READ_FRAMES, dtype="float32", always_2d=True)
+        if not len(block):
+            return
+        if not np.isfinite(block).all():
+            raise AudioError(f"{path}: holds samples that are NaN or infinite")
+        yield block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
+
+
+def _stream(recording: Recording) -> BinaryIO | None:
+    """The bytes of a member of an archive; None for a file of its own."""
+    if recording.offset is None:
+        return None
+    try:
+        with recording.path.open("rb") as archive:
+            archive.seek(recording.offset)
+            content = archive.read(recording.bytes)
+    except OSError as error:
+        raise AudioError(f"{recording.path}: cannot be read: {error.strerror}") from error
+    if len(content) < recording.bytes:
+        raise AudioError(f"{recording.path}: the archive ends inside this file")
+    if not content:
+        raise AudioError(f"{recording.path}: is an empty file")
+    return io.BytesIO(content)
+
+
+def _to_int16(samples: Float[np.ndarray, " time"]) -> Int16[np.ndarray, " time"]:
+    """Exact for what was 16-bit before."""
+    scaled = samples.astype(np.float64) * FULL_SCALE
+    peak = np.abs(scaled).max()
+    if peak > FULL_SCALE:
+        scaled *= (FULL_SCALE - 1) / peak
+    return np.clip(np.rint(scaled), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)

@@ -1,0 +1,160 @@
+"""Making one shard: a fixed list of recordings -> one ArrayRecord file and a note of its making.
+
+A shard depends on nothing but its recordings and the settings, so that it does not matter when,
+beside what and after how many interruptions it is made: the bytes are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from array_record.python.array_record_module import ArrayRecordWriter
+from pydantic import BaseModel, ValidationError
+
+from l3ac_jax.data.clip import encode_record
+from l3ac_jax.data.dataset import ShardInfo
+from l3ac_jax.data.recordings import Cut, Recording, UnusableError, is_silent, read_pieces
+from l3ac_jax.files import complete_file
+
+NOTES = ".shards"
+
+
+class Skipped(BaseModel, frozen=True, extra="forbid"):
+    """A recording, or one piece of it, that is not used, and why."""
+
+    source: str
+    reason: str
+
+
+class ShardNote(BaseModel, frozen=True, extra="forbid"):
+    """Kept beside the shards: what was made (None where no clip was left), and what was skipped."""
+
+    shard: ShardInfo | None
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """What goes into one shard."""
+
+    name: str
+    recordings: tuple[Recording, ...]
+
+    @property
+    def bytes(self) -> int:
+        return sum(recording.bytes for recording in self.recordings)
+
+
+class StoppedError(Exception):
+    """Making a shard was given up half-way, since the run is to end."""
+
+
+def plan_shards(
+    recordings: Sequence[Recording], split: str, max_bytes: int = 1 << 29, max_files: int = 8192
+) -> list[ShardPlan]:
+    """Consecutive recordings, by size and number only: independent of cores and hosts.
+
+    Small corpora too are cut into up to 64 shards, so that all cores have work and several hosts
+    have shards of their own.
+    """
+    max_files = min(max_files, max(16, -(-len(recordings) // 64)))
+    groups: list[list[Recording]] = []
+    size = 0
+    for recording in recordings:
+        if not groups or len(groups[-1]) == max_files or size + recording.bytes > max_bytes:
+            groups.append([])
+            size = 0
+        groups[-1].append(recording)
+        size += recording.bytes
+    return [ShardPlan(f"{split}-{i:05d}", tuple(group)) for i, group in enumerate(groups)]
+
+
+def read_note(target: Path, name: str) -> ShardNote | None:
+    """The note of a shard that is there and whole; None if it is still to be made."""
+    try:
+        note = ShardNote.model_validate_json(_note_path(target, name).read_bytes())
+        if note.shard is None or (target / note.shard.file).stat().st_size == note.shard.bytes:
+            return note
+    except (OSError, ValidationError):
+        pass
+    return None
+
+
+def make_shard(
+    target: Path,
+    plan: ShardPlan,
+    cut: Cut,
+    advance: Callable[[int], None] = lambda _: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> None:
+    """Write the shard and then its note, each complete or not at all.
+
+    `advance` hears the bytes of each recording that is done; `stopped` is asked before each.
+    Raises OSError when the disk is full, and StoppedError.
+    """
+    note_path = _note_path(target, plan.name)
+    note_path.unlink(missing_ok=True)
+    path = target / f"{plan.name}.array_record"
+    skipped: list[Skipped] = []
+    clips = samples = 0
+    with complete_file(path, overwrite=True) as temporary:
+        # Records are compressed already; groups of one make random access cheap.
+        writer = ArrayRecordWriter(str(temporary), "group_size:1,uncompressed")
+        try:
+            for recording in plan.recordings:
+                if stopped():
+                    raise StoppedError
+                for record, length in _records(recording, cut, skipped):
+                    writer.write(record)
+                    clips += 1
+                    samples += length
+                advance(recording.bytes)
+        finally:
+            _close(writer)
+        with temporary.open("rb") as written:
+            digest = hashlib.file_digest(written, "sha256").hexdigest()
+        shard = ShardInfo(
+            file=path.name,
+            clips=clips,
+            samples=samples,
+            bytes=temporary.stat().st_size,
+            sha256=digest,
+        )
+    if not clips:
+        path.unlink()
+    note = ShardNote(shard=shard if clips else None, skipped=tuple(skipped))
+    with complete_file(note_path, overwrite=True) as temporary:
+        temporary.write_text(note.model_dump_json(), encoding="utf-8")
+
+
+def _records(recording: Recording, cut: Cut, skipped: list[Skipped]) -> Iterator[tuple[bytes, int]]:
+    """Record and number of samples of each piece that is used; the others are noted."""
+    try:
+        pieces = read_pieces(recording, cut)
+    except UnusableError as error:
+        skipped.append(Skipped(source=recording.source, reason=str(error)))
+        return
+    for number, piece in enumerate(pieces):
+        part = f"#{number:03d}" if len(pieces) > 1 else ""
+        if is_silent(piece, cut):
+            skipped.append(Skipped(source=recording.source + part, reason="silent"))
+            continue
+        record = encode_record(
+            piece, cut.sample_rate, recording.id + part, recording.source, recording.text
+        )
+        yield record, len(piece)
+
+
+def _close(writer: ArrayRecordWriter) -> None:
+    """ArrayRecord reports at the end, and without a type, that the disk is full."""
+    try:
+        writer.close()
+    except RuntimeError as error:
+        raise OSError(None, str(error)) from error
+
+
+def _note_path(target: Path, name: str) -> Path:
+    return target / NOTES / f"{name}.json"

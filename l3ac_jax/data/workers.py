@@ -1,0 +1,78 @@
+"""Processes for data: without JAX, quiet on Ctrl-C, and gone when their parent is.
+
+Grain's own worker processes import JAX (for its pytrees), and Python's run the main script again,
+which may import it too: seconds and memory for each worker, and on a GPU a second client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import SpawnContext
+
+SPAWN: SpawnContext = multiprocessing.get_context("spawn")
+
+
+def make_pool(workers: int, start: Callable[..., None], *arguments: object) -> ProcessPoolExecutor:
+    """A pool whose processes call `start(*arguments)` first; start it in `quiet_start`."""
+    return ProcessPoolExecutor(
+        workers, mp_context=SPAWN, initializer=_start, initargs=(start, arguments)
+    )
+
+
+@contextlib.contextmanager
+def quiet_start() -> Iterator[None]:
+    """Processes started in this block do not run the main script again, and never hear Ctrl-C.
+
+    Here, Ctrl-C and SIGTERM wait for the end of the block: half-started processes would complain.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    # A blocked signal stays blocked in the processes that this thread starts.
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with _deferred(signal.SIGINT, signal.SIGTERM):
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        sys.modules["__main__"] = main
+
+
+@contextlib.contextmanager
+def _deferred(*signals: signal.Signals) -> Iterator[None]:
+    """Signals that arrive in the block are handled after it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread handles signals
+        return
+    arrived: list[int] = []
+    before = {number: signal.signal(number, lambda n, _: arrived.append(n)) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in arrived:
+            signal.raise_signal(number)
+
+
+def _start(start: Callable[..., None], arguments: tuple[object, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if "jax" not in sys.modules:
+        sys.modules["jax"] = None  # type: ignore[assignment]  # an import raises ImportError
+    start(*arguments)
+
+
+def _end_with_parent() -> None:
+    """A killed parent closes no queue: without this its workers would wait, or work, for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
