@@ -107,7 +107,9 @@ def _anchor_paths(tables: dict[str, Any], origins: Origins) -> None:
 
 def _innermost(problems: Sequence[Any]) -> list[Any]:
     """Without the problems of a sequence that only follow from those of its elements."""
-    inside = {problem["loc"][:-1] for problem in problems}
+    inside = {
+        problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))
+    }
     return [
         problem
         for problem in problems

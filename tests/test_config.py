@@ -287,3 +287,71 @@ def test_configs_cannot_be_changed_after_they_are_checked():
     config: CodecConfig = published_config("3kbps").model
     with pytest.raises(ValueError, match="frozen"):
         config.feature_dim = 5  # pyright: ignore
+
+
+DATA = """
+[data]
+seconds = 2.0
+[[data.corpora]]
+corpus = "folder"
+path = "{path}"
+"""
+
+
+def test_paths_of_corpora_are_seen_from_the_file_that_names_them(tmp_path):
+    model = (CONFIGS / "3kbps.toml").read_text().split("[data]")[0].replace("base =", "# base =")
+    write(tmp_path / "a", model + DATA.format(path="../corpora/mine"), "base.toml")
+    path = write(tmp_path / "b", 'base = "../a/base.toml"\n[data]\nseconds = 3.0\n')
+    data = load_config(path).data
+    assert data.seconds == 3.0
+    assert data.corpora[0].path == str(tmp_path / "corpora" / "mine")
+    assert load_config(write(tmp_path, dump_config(load_config(path)), "again.toml")).data == data
+
+
+@pytest.mark.parametrize("path", ["$L3AC_DATA/mine", "~/mine", "/data/mine"])
+def test_other_paths_stay_as_they_are(tmp_path, path):
+    model = (CONFIGS / "3kbps.toml").read_text().split("[data]")[0].replace("base =", "# base =")
+    config = load_config(write(tmp_path, model + DATA.format(path=path)))
+    assert config.data.corpora[0].path == path
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_recipes_name_their_data(name):
+    data = published_config(name).data
+    seconds = {"0k75bps": 7.5, "1kbps": 6.8, "1k5bps": 6.75, "3kbps": 7.2}
+    assert (data.seconds, data.batch_size, data.clips_per_epoch) == (seconds[name], 24, 90_000)
+    assert [corpus.path for corpus in data.corpora] == [
+        f"$L3AC_DATA/{corpus}"
+        for corpus in ("librispeech", "common-voice", "mtg-jamendo", "fsd50k")
+    ]
+    assert len({corpus.weight for corpus in data.corpora}) == 1
+    assert data.steps_per_epoch == 3750
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ('seconds = "2"', "data.seconds: input should be a valid number"),
+        ("gain_db = [3.0, -3.0]", r"data.gain_db: must be \[low, high\], got \[3.0, -3.0\]"),
+        ("batch_size = 24\nclips_per_epoch = 20", "data.clips_per_epoch: must be at least batch_s"),
+        ("batchsize = 3", "data.batchsize: unknown key; did you mean batch_size?"),
+    ],
+)
+def test_mistakes_in_the_data_table_are_named(tmp_path, change, message):
+    lines = DATA.format(path="x").replace("seconds = 2.0", change)
+    path = write(tmp_path, f'base = "{CONFIGS / "3kbps.toml"}"\n{lines}')
+    with pytest.raises(ConfigError, match=f"experiment.toml: {message}"):
+        load_config(path)
+
+
+def test_mistakes_in_a_list_of_corpora_are_named(tmp_path):
+    lines = DATA.format(path="x") + 'wieght = 2.0\n[[data.corpora]]\ncorpus = "libri"\n'
+    path = write(tmp_path, f'base = "{CONFIGS / "3kbps.toml"}"\n{lines}')
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert [line.removeprefix(f"{path}: ") for line in str(error.value).splitlines()] == [
+        "data.corpora.0.wieght: unknown key; did you mean weight?",
+        "data.corpora.1.corpus: input should be 'librispeech', 'common-voice', 'mtg-jamendo', "
+        "'fsd50k' or 'folder', got 'libri'",
+        "data.corpora.1.path: missing",
+    ]

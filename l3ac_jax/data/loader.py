@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -86,7 +87,7 @@ class _Ahead:
         self._memory = SharedMemory(create=True, size=4 * int(np.prod(self._shape)))
         self._audio = np.ndarray(self._shape, np.float32, self._memory.buf)
         self._pool: ProcessPoolExecutor = make_pool(
-            workers, _start_worker, data, self._memory.name, self._shape
+            workers, _start_worker, pickle.dumps(data), self._memory.name, self._shape
         )
         self._pending: deque[tuple[int, Future[Int32[np.ndarray, " batch"]]]] = deque()
 
@@ -126,9 +127,9 @@ _memory: SharedMemory
 _audio: Float32[np.ndarray, "slot batch time"]
 
 
-def _start_worker(data: TrainingData, name: str, shape: tuple[int, ...]) -> None:
+def _start_worker(data: bytes, name: str, shape: tuple[int, ...]) -> None:
     global _data, _memory, _audio
-    _data = data
+    _data = pickle.loads(data)
     _memory = SharedMemory(name)  # kept: the array is a view of it
     _audio = np.ndarray(shape, np.float32, _memory.buf)
 

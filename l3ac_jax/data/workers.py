@@ -7,9 +7,11 @@ which may import it too: seconds and memory for each worker, and on a GPU a seco
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -22,10 +24,13 @@ SPAWN: SpawnContext = multiprocessing.get_context("spawn")
 
 
 def make_pool(workers: int, start: Callable[..., None], *arguments: object) -> ProcessPoolExecutor:
-    """A pool whose processes call `start(*arguments)` first; start it in `quiet_start`."""
-    return ProcessPoolExecutor(
-        workers, mp_context=SPAWN, initializer=_start, initargs=(start, arguments)
-    )
+    """A pool whose processes call `start(*arguments)` first; start it in `quiet_start`.
+
+    `arguments` must be things whose classes do not import JAX: give others as pickled bytes.
+    """
+    # Also `start` is only unpickled once JAX is out of reach: its module may import Grain.
+    initial = (pickle.dumps(start), arguments)
+    return ProcessPoolExecutor(workers, mp_context=SPAWN, initializer=_start, initargs=initial)
 
 
 @contextlib.contextmanager
@@ -63,11 +68,11 @@ def _deferred(*signals: signal.Signals) -> Iterator[None]:
             signal.raise_signal(number)
 
 
-def _start(start: Callable[..., None], arguments: tuple[object, ...]) -> None:
+def _start(start: bytes, arguments: tuple[object, ...]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if "jax" not in sys.modules:
-        sys.modules["jax"] = None  # type: ignore[assignment]  # an import raises ImportError
-    start(*arguments)
+    sys.modules["jax"] = None  # type: ignore[assignment]  # an import raises ImportError
+    logging.getLogger("absl").setLevel(logging.ERROR)  # on which Grain remarks
+    pickle.loads(start)(*arguments)
 
 
 def _end_with_parent() -> None:
