@@ -60,7 +60,9 @@ def naive(options: Options) -> Iterator[float]:
         batch = np.zeros((options.batch_size, crop), np.float32)
         filled = 0
         for row in batch:
-            audio, rate = soundfile.read(rng.choice(files), dtype="float32", always_2d=True)
+            audio, rate = soundfile.read(
+                files[rng.integers(len(files))], dtype="float32", always_2d=True
+            )
             audio = audio.mean(axis=1)
             if rate != SAMPLE_RATE:
                 audio = librosa.resample(
