@@ -78,11 +78,11 @@ def open_audio(
         with contextlib.ExitStack() as stack:
             if stream is None:
                 # libsndfile draws conclusions from a name: a descriptor has none.
-                file = stack.enter_context(_open_existing(Path(path)))
-                source, arguments = file.fileno(), {"closefd": False}
+                descriptor = stack.enter_context(_open_existing(Path(path))).fileno()
+                file = soundfile.SoundFile(descriptor, closefd=False)
             else:
-                source, arguments = stream, {}
-            yield stack.enter_context(soundfile.SoundFile(source, **arguments))
+                file = soundfile.SoundFile(stream)
+            yield stack.enter_context(file)
     except OSError as error:
         raise AudioError(f"{path}: cannot be read: {error.strerror or error}") from error
     except soundfile.LibsndfileError as error:

@@ -39,8 +39,8 @@ class TensorRecord:
     strides: tuple[int, ...]
 
 
-def describe_state_dict(pickled: bytes) -> dict[str, TensorRecord]:
-    """The tensors that a pickled state dict holds, by name.
+def describe_state_dict(pickled: bytes, entry: str | None = None) -> dict[str, TensorRecord]:
+    """The tensors that a pickled state dict holds, by name; with `entry`, that of a dict around it.
 
     Raises RefusedError for a pickle that is anything else, and ValueError, TypeError, IndexError or
     KeyError for nonsense.
@@ -51,6 +51,10 @@ def describe_state_dict(pickled: bytes) -> dict[str, TensorRecord]:
             if opcode.name != "STOP":
                 interpreter.execute(opcode.name, argument)
     result = interpreter.stack.pop()
+    if entry is not None:
+        if not isinstance(result, dict) or entry not in result:
+            raise RefusedError(f"it holds no {entry}")
+        result = result[entry]
     if not isinstance(result, dict):
         raise RefusedError(f"it holds {_kind(result)}, not a state dict")
     for name, value in result.items():

@@ -29,8 +29,10 @@ class WeightsError(ValueError):
     """Weights that cannot be used; the message names the file or folder, and all reasons."""
 
 
-def read_state_dict(path: str | os.PathLike[str]) -> dict[str, NDArray]:
+def read_state_dict(path: str | os.PathLike[str], entry: str | None = None) -> dict[str, NDArray]:
     """The tensors of a state dict that torch.save wrote, by name, in the file's order.
+
+    With `entry`, the file is a checkpoint: a dict that has the state dict under this name.
 
     The arrays are read-only views of the file's storages: strides are kept, and tensors that share
     a storage share memory. An expanded tensor can thus be far larger than the file; look at its
@@ -43,7 +45,7 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, NDArray]:
             magic = file.read(4)
             _check_magic(magic)
             content = magic + file.read()
-        return _read_archive(content)
+        return _read_archive(content, entry)
     except RefusedError as error:
         reason = str(error)
     except _DAMAGE as error:
@@ -80,10 +82,10 @@ def _check_magic(magic: bytes) -> None:
     raise RefusedError("not a file of torch.save (those are zip archives)")
 
 
-def _read_archive(content: bytes) -> dict[str, NDArray]:
+def _read_archive(content: bytes, entry: str | None) -> dict[str, NDArray]:
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         archive = _Archive(file, budget=len(content))
-        tensors = describe_state_dict(archive.read("data.pkl"))
+        tensors = describe_state_dict(archive.read("data.pkl"), entry)
         if archive.holds("byteorder") and archive.read("byteorder") != b"little":
             raise RefusedError("not written in little-endian byte order")
         # Tensors whose storages agree in key, type and size share it.

@@ -21,7 +21,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Annotated shapes inside the network are checked at every call. The public interface around it
 # checks its arguments itself, and the tests hold it to its own errors.
 # What imports the network is therefore imported later, inside the fixtures.
-install_import_hook("l3ac_jax.model", "beartype.beartype")
+install_import_hook(["l3ac_jax.model", "l3ac_jax.training"], "beartype.beartype")
 
 
 @pytest.fixture

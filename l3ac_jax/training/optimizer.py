@@ -1,0 +1,73 @@
+"""Adam and AdamW under the three-phase one-cycle schedule, from optax, as PyTorch has them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import optax
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from l3ac_jax.training_config import OptimizerConfig
+
+Schedule = Callable[[ArrayLike], Float[Array, ""]]
+
+# PyTorch's OneCycleLR moves Adam's beta1 against the learning rate, between these.
+BETA1_LOW, BETA1_HIGH = 0.85, 0.95
+BETA2 = 0.999
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """Learning rate and beta1 of each step, from 0 to `steps` - 1; then they stay.
+
+    Three cosines: from `initial` to `peak` in the share `warmup` of the steps, back in the same
+    time, on to `final` in the rest. As PyTorch's OneCycleLR(three_phase=True), whose phases end at
+    steps that need not be whole.
+    """
+
+    steps: int
+    initial: float
+    peak: float
+    final: float
+    warmup: float
+
+    def learning_rate(self, step: ArrayLike) -> Float[Array, ""]:
+        return self._through(step, (self.initial, self.peak, self.initial, self.final))
+
+    def beta1(self, step: ArrayLike) -> Float[Array, ""]:
+        return self._through(step, (BETA1_HIGH, BETA1_LOW, BETA1_HIGH, BETA1_HIGH))
+
+    def _through(self, step: ArrayLike, values: tuple[float, ...]) -> Float[Array, ""]:
+        top = self.warmup * self.steps - 1
+        ends = jnp.array([0.0, top, 2 * top, self.steps - 1])
+        # In float32 the 262,500 steps of a long run are still exact.
+        step = jnp.clip(jnp.asarray(step, jnp.float32), 0, self.steps - 1)
+        phase = jnp.clip(jnp.searchsorted(ends[1:], step), 0, 2)
+        begin, end = ends[phase], ends[phase + 1]
+        share = jnp.clip((step - begin) / jnp.maximum(end - begin, 1e-9), 0, 1)
+        first, last = jnp.asarray(values)[phase], jnp.asarray(values)[phase + 1]
+        return last + (first - last) / 2 * (1 + jnp.cos(jnp.pi * share))
+
+
+def one_cycle(config: OptimizerConfig, steps: int) -> OneCycle:
+    """The schedule of a configuration, over `steps` of its optimizer."""
+    return OneCycle(steps, config.initial_rate, config.peak_rate, config.final_rate, config.warmup)
+
+
+def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
+    """Clipping by the global norm, then Adam (or AdamW, with weight decay) on the schedule.
+
+    The schedule's values are in the state, as `hyperparams` of its second part.
+    """
+    schedule = one_cycle(config, steps)
+    adam = optax.inject_hyperparams(
+        optax.adamw, static_args=("b2", "eps", "eps_root", "weight_decay")
+    )(
+        learning_rate=schedule.learning_rate,
+        b1=schedule.beta1,
+        b2=BETA2,
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+    )
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adam)

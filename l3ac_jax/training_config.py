@@ -1,0 +1,71 @@
+"""The [training] table of a configuration file: objective, optimizers and schedule."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from l3ac_jax.config_tables import Fraction, NonNegative, Positive, PositiveInt, Table
+
+
+class OptimizerConfig(Table, frozen=True):
+    """AdamW on a one-cycle schedule; Adam, when `weight_decay` is 0.
+
+    The learning rate goes from `initial_rate` to `peak_rate` in the share `warmup` of the steps,
+    back in as many, and on to `final_rate`.
+    """
+
+    initial_rate: Positive = 5e-5
+    peak_rate: Positive = 5e-4
+    final_rate: Positive = 5e-6
+    warmup: Fraction = 0.4
+    weight_decay: NonNegative = 0.0
+    clip_norm: Positive = 1e4
+    eps: Positive = 1e-8
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not 0 < self.warmup <= 0.5:
+            raise ValueError(
+                f"warmup must be above 0 and at most 0.5 (it is needed twice): got {self.warmup}"
+            )
+        return self
+
+
+class LossWeights(Table, frozen=True):
+    """Weights of the terms of the objective; 0 leaves a term out, and does not compute it.
+
+    A term with a `..._maximum` is scaled down to it where it is above, gradient and all.
+    """
+
+    waveform: NonNegative = 100.0
+    stft: NonNegative = 1.0
+    mel: NonNegative = 0.0
+    perceptual: NonNegative = 1.0
+    perceptual_maximum: Positive | None = 5.0
+    adversarial: NonNegative = 1.0
+    adversarial_maximum: Positive | None = 10.0
+    feature_matching: NonNegative = 2.0
+
+
+class DiscriminatorConfig(Table, frozen=True):
+    """The discriminators are trained in every `every`-th step, from the first on."""
+
+    every: PositiveInt
+    optimizer: OptimizerConfig = OptimizerConfig(weight_decay=1e-5, clip_norm=10.0)
+
+
+class TrainingConfig(Table, frozen=True):
+    """How long and towards what. A step is one batch of the data, in `micro_batches` parts.
+
+    With `average_decay` above 0, an exponential moving average of the weights is what is evaluated
+    and kept as the model.
+    """
+
+    epochs: PositiveInt = 70
+    micro_batches: PositiveInt = 1
+    average_decay: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0
+    loss: LossWeights = LossWeights()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    discriminator: DiscriminatorConfig

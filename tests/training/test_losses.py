@@ -1,0 +1,290 @@
+"""The training objective against its formulas in PyTorch, and what padding must not do to it."""
+
+from functools import cache, partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import librosa
+import numpy as np
+import pytest
+import torch
+
+from l3ac_jax.audio import read_audio
+from l3ac_jax.training import losses
+from l3ac_jax.training.mel import mel_filters
+
+SPEECH = Path(__file__).parents[1] / "fixtures" / "librivox_sense_0870.wav"
+RATE = 16000
+
+# Little is computed here: quick compilation is worth more than quick code.
+jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+NAMES = ["waveform", "stft", "mel"]
+SIZES = (32, 64, 128, 256, 512, 1024, 2048)  # of STFT windows; the last one of mel only
+FEW = (32, 512)  # where all of them would only take longer
+
+
+def torch_spectrogram(audio, n_fft):
+    window = torch.hann_window(n_fft, dtype=audio.dtype)
+    return torch.stft(audio, n_fft, n_fft // 4, window=window, return_complex=True).abs()
+
+
+def torch_log(x, floor):
+    return x.clamp(floor).log10()
+
+
+def torch_loss(name, a, b, sizes):
+    if name == "waveform":
+        return (a - b).abs().mean()
+    return torch_stft_loss(a, b, sizes) if name == "stft" else torch_mel_loss(a, b, sizes)
+
+
+def torch_stft_loss(a, b, sizes):
+    total = 0
+    for size in sizes:
+        x, y = torch_spectrogram(a, size), torch_spectrogram(b, size)
+        logs = torch_log(x, 1e-8) * 2, torch_log(y, 1e-8) * 2
+        total += (x - y).abs().mean() + (logs[0] - logs[1]).abs().mean()
+    return total / len(sizes)
+
+
+def torch_mel_loss(a, b, sizes):
+    total = 0
+    for size in sizes:
+        filters = librosa.filters.mel(sr=RATE, n_fft=size, n_mels=size * 5 // 32)
+        filters = torch.tensor(filters, dtype=a.dtype)
+        x, y = (filters @ torch_spectrogram(audio, size) for audio in (a, b))
+        total += (torch_log(x, 1e-5) - torch_log(y, 1e-5)).abs().mean()
+        total += 0.5 * (x - y).abs().mean()
+    return total
+
+
+@pytest.fixture(scope="module")
+def clips() -> tuple[np.ndarray, np.ndarray]:
+    """Three clips of 0.25 s of speech, and the same with noise a tenth as loud."""
+    samples = read_audio(SPEECH).samples[0]
+    reference = np.stack([samples[i : i + 4000] for i in (8000, 16000, 24000)])
+    noise = np.random.default_rng(0).normal(size=reference.shape) * reference.std() / 10
+    return (reference + noise).astype(np.float32), reference.astype(np.float32)
+
+
+def theirs(name, generated, reference, dtype=torch.float64, sizes=None):
+    """PyTorch's value and derivative with respect to the generated audio."""
+    generated = torch.tensor(generated, dtype=dtype, requires_grad=True)
+    sizes = sizes or (SIZES if name == "mel" else SIZES[:-1])
+    loss = torch_loss(name, generated, torch.tensor(reference, dtype=dtype), sizes)
+    loss.backward()
+    return loss.item(), generated.grad.numpy()
+
+
+@cache
+def compiled(name, few=False):
+    """Our value and derivative with respect to the generated audio."""
+    if name == "waveform":
+        loss = losses.waveform_loss
+    elif name == "stft":
+        loss = partial(losses.stft_loss, sizes=FEW) if few else losses.stft_loss
+    else:
+        bands = {size: losses.MEL_BANDS[size] for size in (FEW if few else losses.MEL_BANDS)}
+        loss = partial(losses.mel_loss, sample_rate=RATE, magnitude_weight=0.5, bands=bands)
+    return jit(jax.value_and_grad(lambda a, b, lengths=None: loss(a, b, lengths=lengths)))
+
+
+def in_double(name, generated, reference, lengths):
+    with jax.enable_x64():
+        function = compiled(name, few=True)
+        value, slope = function(generated.astype("f8"), reference.astype("f8"), lengths)
+    return float(value), np.asarray(slope)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_single_precision_is_as_close_to_the_formula_as_pytorch(name, clips):
+    """Slopes of logarithms are ill-conditioned: those of PyTorch in float32 are 0.4 % off too."""
+    exact, exact_slope = theirs(name, *clips)
+    _, their_slope = theirs(name, *clips, torch.float32)
+    value, slope = compiled(name)(*clips)
+    np.testing.assert_allclose(value, exact, rtol=1e-5)
+
+    def error(x):
+        return np.linalg.norm(x - exact_slope) / np.linalg.norm(exact_slope)
+
+    assert error(np.asarray(slope)) < 3 * error(their_slope) + 1e-5
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("lengths", [(4000, 4000, 4000), (4000, 2999, 1300), (3999, 257, 0)])
+def test_padding_never_counts_and_a_batch_is_the_mean_of_its_clips(name, lengths, clips):
+    alone = [
+        theirs(name, *(clip[None, :length] for clip in pair), sizes=FEW)
+        for pair, length in zip(zip(*clips, strict=True), lengths, strict=True)
+        if length > 0  # a clip without samples does not count
+    ]
+    outside = np.arange(4000)[None] >= np.array(lengths)[:, None]
+    for paddings in [(np.nan, np.nan), (1e30, -1e30), (0, np.nan)]:
+        padded = [
+            np.where(outside, padding, clip) for clip, padding in zip(clips, paddings, strict=True)
+        ]
+        value, slope = in_double(name, *padded, np.array(lengths, np.int32))
+        np.testing.assert_allclose(value, np.mean([v for v, _ in alone]), rtol=1e-10)
+        assert np.all(slope[outside] == 0)
+        for ours, (_, expected) in zip(slope, alone, strict=False):
+            expected = expected[0] / len(alone)
+            scale = np.abs(expected).max()
+            np.testing.assert_allclose(ours[: len(expected)], expected, atol=1e-8 * scale)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_without_samples_has_no_loss(name, clips):
+    nothing, slope = in_double(name, *clips, np.zeros(3, np.int32))
+    assert nothing == 0 and np.all(slope == 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_silence_has_finite_derivatives(name, clips):
+    function, silence = compiled(name), np.zeros_like(clips[0])
+    value, slope = function(silence, silence)
+    assert value == 0 and np.all(np.asarray(slope) == 0)
+    value, slope = function(silence, clips[1])
+    assert value > 0 and np.all(np.isfinite(slope))
+    expected, expected_slope = theirs(name, silence, clips[1])
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    np.testing.assert_allclose(slope, expected_slope, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_not_finite_shows(name, clips):
+    broken = clips[0].copy()
+    broken[1, 2000] = np.nan
+    value, _ = compiled(name)(broken, clips[1])
+    assert np.isnan(value)
+
+
+def test_mel_filters_are_librosas_and_none_is_empty():
+    for size, bands in losses.MEL_BANDS.items():
+        filters = mel_filters(RATE, size, bands)
+        expected = librosa.filters.mel(sr=RATE, n_fft=size, n_mels=bands)
+        np.testing.assert_array_equal(filters, expected.T)
+        assert np.all(filters.sum(axis=0) > 0)
+
+
+def test_mel_spectrogram_is_librosas(clips):
+    """The distance from silence is the log mel spectrogram's own mean, above the floor."""
+    audio, expected = clips[1], 0
+    for size, bands in losses.MEL_BANDS.items():
+        form = {"n_fft": size, "hop_length": size // 4, "n_mels": bands, "pad_mode": "reflect"}
+        mel = librosa.feature.melspectrogram(y=audio, sr=RATE, power=1, **form)
+        expected += np.mean(np.log10(np.maximum(mel, 1e-5)) + 5) + 0.5 * np.mean(mel)
+    value, _ = compiled("mel")(np.zeros_like(audio), audio)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+def test_perceptual_loss_sums_features_and_averages_frames():
+    a, b = np.random.default_rng(0).normal(size=(2, 3, 20, 8)).astype("f4")
+    function = jit(jax.value_and_grad(losses.perceptual_loss))
+    frames = np.square(a - b).sum(axis=2)
+    np.testing.assert_allclose(function(a, b)[0], frames.mean(), rtol=1e-6)
+    a[1, 7:], b[2] = np.nan, np.nan
+    value, slope = function(a, b, np.array([20, 7, 0], np.int32))
+    np.testing.assert_allclose(value, (frames[0].mean() + frames[1, :7].mean()) / 2, rtol=1e-6)
+    expected = np.zeros_like(a)
+    expected[0], expected[1, :7] = (a - b)[0] / 20, (a - b)[1, :7] / 7
+    np.testing.assert_allclose(slope, expected, rtol=1e-5)
+
+
+def feature_maps(seed: int) -> list[list[np.ndarray]]:
+    """Two discriminators, the first with two feature maps, the second with one, and the scores."""
+    random = np.random.default_rng(seed)
+    shapes = [[(2, 9, 4, 3), (2, 5, 4, 6), (2, 5, 4, 1)], [(2, 6, 7), (2, 4)]]
+    return [[random.normal(size=s).astype("f4") for s in maps] for maps in shapes]
+
+
+def test_adversarial_losses():
+    fake, real = feature_maps(0), feature_maps(1)
+    np.testing.assert_allclose(
+        jit(losses.discriminator_loss)(fake, real),
+        sum(
+            np.mean(f[-1] ** 2) + np.mean((1 - r[-1]) ** 2) for f, r in zip(fake, real, strict=True)
+        ),
+        rtol=1e-6,
+    )
+    np.testing.assert_allclose(
+        jit(losses.generator_loss)(fake), sum(np.mean((1 - f[-1]) ** 2) for f in fake), rtol=1e-6
+    )
+    pairs = [(fake[0][0], real[0][0]), (fake[0][1], real[0][1]), (fake[1][0], real[1][0])]
+    np.testing.assert_allclose(
+        jit(losses.feature_matching_loss)(fake, real),
+        sum(np.mean(np.abs(f - r)) for f, r in pairs),
+        rtol=1e-6,
+    )
+
+
+def test_feature_matching_moves_the_generated_maps_only():
+    fake, real = feature_maps(0), feature_maps(1)
+    to_fake, to_real = jit(jax.grad(losses.feature_matching_loss, argnums=(0, 1)))(fake, real)
+    assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(to_real))
+    np.testing.assert_allclose(to_fake[1][0], np.sign(fake[1][0] - real[1][0]) / 84, rtol=1e-6)
+    assert not np.any(to_fake[0][-1]) and not np.any(to_fake[1][-1])  # scores are not features
+
+
+def test_losses_of_bfloat16_feature_maps_are_float32():
+    fake, real = (
+        jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16), feature_maps(seed)) for seed in (0, 1)
+    )
+    exact = [jax.tree.map(lambda x: x.astype(jnp.float32), maps) for maps in (fake, real)]
+    for loss in (losses.discriminator_loss, losses.feature_matching_loss):
+        value = jit(loss)(fake, real)
+        assert value.dtype == jnp.float32
+        np.testing.assert_allclose(value, jit(loss)(*exact), rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["discriminator", "generator", "features"])
+def test_padding_of_feature_maps_never_counts(loss):
+    fake, real = feature_maps(0), feature_maps(1)
+    counts = [[(9, 6), (5, 3), (5, 3)], [(6, 4), (4, 2)]]
+    lengths = [[np.array(count, np.int32) for count in maps] for maps in counts]
+
+    def total(a, b, lengths=None):
+        if loss == "discriminator":
+            return losses.discriminator_loss(a, b, lengths)
+        if loss == "generator":
+            return losses.generator_loss(a, lengths)
+        return losses.feature_matching_loss(a, b, lengths)
+
+    def clip(outputs, i):
+        return [
+            [x[i : i + 1, : count[i]] for x, count in zip(maps, row, strict=True)]
+            for maps, row in zip(outputs, counts, strict=True)
+        ]
+
+    alone = [jit(total)(clip(fake, i), clip(real, i)) for i in range(2)]
+    outside = [
+        [
+            np.arange(x.shape[1])[None] >= np.array(count)[:, None]
+            for x, count in zip(*row, strict=True)
+        ]
+        for row in zip(fake, counts, strict=True)
+    ]
+    fake, real = (jax.tree.map(spoil, maps, outside) for maps in (fake, real))
+    value, slope = jit(jax.value_and_grad(total))(fake, real, lengths)
+    np.testing.assert_allclose(value, np.mean(alone), rtol=1e-6)
+    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(slope))
+    jax.tree.map(
+        lambda x, where: np.testing.assert_array_equal(np.asarray(x)[where], 0), slope, outside
+    )
+
+
+def spoil(x, where):
+    return np.where(where.reshape(where.shape + (1,) * (x.ndim - 2)), np.float32(np.nan), x)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 4.99, 5.0, 7.0, 1e6])
+def test_scaling_down_keeps_the_direction_of_the_gradient(value):
+    parts = jnp.array([0.25, 0.75]) * value
+
+    def total(x):
+        return losses.scale_down(jnp.sum(x), 5.0)
+
+    scaled, slope = jax.value_and_grad(total)(parts)
+    np.testing.assert_allclose(scaled, min(value, 5.0), rtol=1e-6)
+    np.testing.assert_allclose(slope, 5.0 / max(value, 5.0), rtol=1e-6)

@@ -1,0 +1,87 @@
+"""The schedule and the optimizers, step by step beside PyTorch's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import torch
+
+from l3ac_jax.training.optimizer import make_optimizer, one_cycle
+from l3ac_jax.training_config import OptimizerConfig
+
+
+def torch_optimizer(config: OptimizerConfig, parameters, steps: int):
+    kind = torch.optim.AdamW if config.weight_decay else torch.optim.Adam
+    optimizer = kind(
+        parameters, lr=config.initial_rate, eps=config.eps, weight_decay=config.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=config.peak_rate,
+        total_steps=steps,
+        pct_start=config.warmup,
+        div_factor=config.peak_rate / config.initial_rate,
+        final_div_factor=config.initial_rate / config.final_rate,
+        three_phase=True,
+    )
+    return optimizer, schedule
+
+
+@pytest.mark.parametrize("steps", [10, 37, 100])
+@pytest.mark.parametrize("warmup", [0.3, 0.4, 0.45])
+def test_learning_rate_and_beta1_of_every_step(steps, warmup):
+    config = OptimizerConfig(warmup=warmup)
+    optimizer, schedule = torch_optimizer(config, [torch.zeros(1, requires_grad=True)], steps)
+    ours = one_cycle(config, steps)
+    for step in range(steps):
+        (group,) = optimizer.param_groups
+        # Float32 against double; the cosine near its turning points cancels.
+        assert ours.learning_rate(step) == pytest.approx(group["lr"], rel=2e-6)
+        assert ours.beta1(step) == pytest.approx(group["betas"][0], rel=1e-6)
+        optimizer.step()
+        if step < steps - 1:
+            schedule.step()
+    assert ours.learning_rate(10 * steps) == pytest.approx(config.final_rate, rel=1e-6)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("clip_norm", [1e4, 0.5])
+def test_the_trajectory_is_that_of_pytorch(weight_decay, clip_norm):
+    steps = 25
+    config = OptimizerConfig(
+        peak_rate=5e-2, initial_rate=5e-3, weight_decay=weight_decay, clip_norm=clip_norm
+    )
+    rng = np.random.default_rng(0)
+    start = {"a": rng.standard_normal((3, 4)), "b": rng.standard_normal(5)}
+    gradients = [jax.tree.map(lambda x: rng.standard_normal(x.shape), start) for _ in range(steps)]
+
+    tensors = {k: torch.tensor(v, requires_grad=True) for k, v in start.items()}
+    reference, schedule = torch_optimizer(config, list(tensors.values()), steps)
+    ours = make_optimizer(config, steps)
+    params = jax.tree.map(jnp.asarray, start)
+    state = ours.init(params)
+
+    @jax.jit
+    def update(params, state, gradient):
+        updates, state = ours.update(gradient, state, params)
+        return optax.apply_updates(params, updates), state
+
+    for step, gradient in enumerate(gradients):
+        for name, tensor in tensors.items():
+            tensor.grad = torch.tensor(gradient[name])
+        torch.nn.utils.clip_grad_norm_(tensors.values(), clip_norm)
+        reference.step()
+        if step < steps - 1:
+            schedule.step()
+        params, state = update(params, state, jax.tree.map(jnp.asarray, gradient))
+        for name, tensor in tensors.items():
+            # PyTorch clips to max / (norm + 1e-6): a relative 1e-6 of gradients of norm 4.
+            np.testing.assert_allclose(params[name], tensor.detach(), rtol=2e-5, atol=2e-6)
+
+
+def test_the_schedule_can_be_read_from_the_state():
+    optimizer = make_optimizer(OptimizerConfig(), 10)
+    state = optimizer.init({"a": jnp.zeros(2)})
+    assert set(state[1].hyperparams) == {"learning_rate", "b1"}
+    assert state[1].hyperparams["learning_rate"] == pytest.approx(5e-5)
