@@ -74,8 +74,6 @@ def prepare(
         piece_seconds = PIECE_SECONDS.get(corpus)
     cut = Cut(sample_rate, min_seconds, 10 ** (silence_db / 20), piece_seconds)
     _check(cut, workers)
-    if overwrite:
-        preparation.remove_dataset(target)
     console = Console(stderr=True)
     with _progress(console) as progress:
         task = progress.add_task("looking for files", total=None)
@@ -86,7 +84,9 @@ def prepare(
                 progress.reset(task, total=now.total - now.already, description=shards)
             progress.update(task, completed=now.done - now.already, description=shards)
 
-        info, skipped = preparation.prepare(corpus, source, target, cut, held_out, workers, report)
+        info, skipped = preparation.prepare(
+            corpus, source, target, cut, held_out, workers, report, overwrite
+        )
     _summarize(info, target)
     reasons = Counter(skip.reason.partition(":")[0] for skip in skipped)
     if reasons:
@@ -96,7 +96,8 @@ def prepare(
 
 def _check(cut: Cut, workers: int | None) -> None:
     wrong = [
-        (cut.sample_rate < 1, "--sample-rate must be at least 1"),
+        # FLAC's limit.
+        (not 1 <= cut.sample_rate <= 655_350, "--sample-rate must be between 1 and 655350"),
         (cut.min_seconds < 0, "--min-seconds must be at least 0"),
         (cut.silence > 1, "--silence-db must be at most 0"),
         (

@@ -76,12 +76,12 @@ def open_audio(
     """
     try:
         with contextlib.ExitStack() as stack:
-            if stream is None:
-                # libsndfile draws conclusions from a name: a descriptor has none.
-                descriptor = stack.enter_context(_open_existing(Path(path))).fileno()
-                file = soundfile.SoundFile(descriptor, closefd=False)
-            else:
+            stream = stream or stack.enter_context(_open_existing(Path(path)))
+            if isinstance(stream, io.BytesIO):
                 file = soundfile.SoundFile(stream)
+            else:
+                # libsndfile draws conclusions from a name: a descriptor has none.
+                file = soundfile.SoundFile(stream.fileno(), closefd=False)
             yield stack.enter_context(file)
     except OSError as error:
         raise AudioError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -29,13 +29,13 @@ Corpora = Annotated[tuple[CorpusConfig, ...], Field(min_length=1)]
 class EvaluationDataConfig(Table, frozen=True):
     """Whole clips in a fixed order: `clips` of them, spread evenly over each corpus' split.
 
-    Clips longer than `seconds` are cut there.
+    With `seconds`, clips that are longer are cut there.
     """
 
     corpora: Corpora
     split: Split = "validation"
     clips: PositiveInt = 320
-    seconds: Positive = 15.0
+    seconds: Positive | None = None
     normalize: Switch = True
 
 

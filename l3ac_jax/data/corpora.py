@@ -35,11 +35,14 @@ def find_recordings(
     source = Path(source).absolute()
     if not source.is_dir():
         raise LayoutError(f"{source}: is not a folder")
-    if corpus == "folder":
-        return list(_folder(source, held_out))
-    if held_out:
+    if held_out and corpus != "folder":
         raise LayoutError(f"a held-out share is for folders; {corpus} has splits of its own")
-    return list(_READERS[corpus](source))
+    try:
+        if corpus == "folder":
+            return list(_folder(source, held_out))
+        return list(_READERS[corpus](source))
+    except OSError as error:
+        raise LayoutError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
 def _librispeech(source: Path) -> Iterator[Recording]:
@@ -58,11 +61,12 @@ def _librispeech(source: Path) -> Iterator[Recording]:
         )
     for subset in subsets:
         split = splits[subset.name.split("-")[0]]
-        for chapter in sorted(subset.glob("*/*/")):
+        for chapter, paths in _folders(subset):
             texts = _transcripts(chapter)
-            for path in sorted(chapter.glob("*.flac")):
-                place = path.relative_to(root).as_posix()
-                yield _file(path.stem, split, place, path, texts.get(path.stem))
+            for path in paths:
+                if path.suffix == ".flac":
+                    place = path.relative_to(root).as_posix()
+                    yield _file(path.stem, split, place, path, texts.get(path.stem))
 
 
 def _transcripts(chapter: Path) -> dict[str, str]:
@@ -93,9 +97,10 @@ def _common_voice(source: Path) -> Iterator[Recording]:
         for name, split in tables.items():
             # Sentences hold single quotation marks: they are no quoting.
             for row in _table(language / f"{name}.tsv", ("path", "sentence"), "\t", csv.QUOTE_NONE):
-                path = language / "clips" / row["path"]
-                place = f"{language.name}/clips/{row['path']}"
-                yield _file(Path(row["path"]).stem, split, place, path, row["sentence"])
+                name = row["path"].removesuffix(".mp3")  # the first releases go without
+                place = f"clips/{name}.mp3"
+                path = language / place
+                yield _file(name, split, f"{language.name}/{place}", path, row["sentence"])
 
 
 def _mtg_jamendo(source: Path) -> Iterator[Recording]:
@@ -110,7 +115,12 @@ def _mtg_jamendo(source: Path) -> Iterator[Recording]:
             f"{source}: has neither splits/split-0 nor data/splits/split-0 (of the repository "
             "MTG/mtg-jamendo-dataset)"
         )
-    archives = sorted(source.rglob("raw_30s_audio-low-[0-9][0-9].tar"))
+    archives = [
+        path
+        for _, paths in _folders(source)
+        for path in paths
+        if re.fullmatch(r"raw_30s_audio-low-\d\d\.tar", path.name)
+    ]
     if not archives:
         raise LayoutError(f"{source}: has no archive raw_30s_audio-low-NN.tar, here or below")
     members = {name: place for archive in archives for name, place in _members(archive)}
@@ -163,10 +173,10 @@ def _fsd50k_clip(source: Path, folder: str, name: str, split: Split) -> Recordin
 def _folder(source: Path, held_out: float) -> Iterator[Recording]:
     """Any tree of audio files. Whole folders are held out, chosen by the hash of their names."""
     paths = sorted(
-        Path(folder, name)
-        for folder, _, names in os.walk(source)
-        for name in names
-        if Path(name).suffix.lower() in AUDIO_SUFFIXES
+        path
+        for _, paths in _folders(source)
+        for path in paths
+        if path.suffix.lower() in AUDIO_SUFFIXES
     )
     if not paths:
         raise LayoutError(f"{source}: has no WAV, FLAC, OGG or MP3 files, here or below")
@@ -180,7 +190,7 @@ def _folder(source: Path, held_out: float) -> Iterator[Recording]:
 
 
 def _held_out_folders(folders: list[Path], share: float) -> set[Path]:
-    """Folders with about `share` of the files, at least one when any is wanted, never all."""
+    """Folders with up to `share` of the files; where none is that small, the smallest one."""
     if not 0 <= share < 1:
         raise LayoutError(f"the held-out share must be at least 0 and less than 1, got {share}")
     if not share:
@@ -193,20 +203,33 @@ def _held_out_folders(folders: list[Path], share: float) -> set[Path]:
         )
     chosen: set[Path] = set()
     count = 0
-    for folder in different[:-1]:
-        if chosen and count + files[folder] > share * len(folders):
-            continue
-        chosen.add(folder)
-        count += files[folder]
-    return chosen
+    for folder in different:
+        if count + files[folder] <= share * len(folders):
+            chosen.add(folder)
+            count += files[folder]
+    return chosen or {min(different, key=files.__getitem__)}
 
 
 def _file(id: str, split: Split, place: str, path: Path, text: str | None = None) -> Recording:
-    try:
-        size = path.stat().st_size
-    except OSError:  # reported as missing when it would be read
-        size = 0
+    size = path.stat().st_size if path.is_file() else None
     return Recording(id, split, place, path, size, text=text)
+
+
+def _folders(source: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Each folder from `source` down with its files, in a fixed order; links are followed once."""
+    seen: set[str] = set()
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for folder, below, names in os.walk(source, onerror=fail, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        below.sort()
+        yield Path(folder), [Path(folder, name) for name in sorted(names)]
 
 
 def _table(
@@ -214,7 +237,7 @@ def _table(
 ) -> Iterator[Mapping[str, str]]:
     """The rows of a table with a header. Raises LayoutError, naming file and line."""
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
             # MTG-Jamendo's lines end with CR LF, and its tags fill a varying number of columns.
             rows = csv.DictReader(lines, delimiter=delimiter, quoting=quoting)  # pyright: ignore
             missing = [name for name in columns if name not in (rows.fieldnames or ())]

@@ -20,6 +20,7 @@ from l3ac_jax.data_config import CorpusConfig, CorpusName, Split
 DATASET_FILE = "dataset.json"
 SKIPPED_FILE = "skipped.tsv"
 COMMAND = "python experiments/prepare_data.py"
+MAX_OPEN = 512  # shards of a split at a time: most systems allow a process 1024 files
 
 
 class DatasetError(ValueError):
@@ -61,6 +62,8 @@ def read_dataset_info(folder: str | os.PathLike[str], corpus: CorpusName) -> Dat
     path = Path(folder) / DATASET_FILE
     try:
         info = DatasetInfo.model_validate_json(path.read_bytes())
+    except PermissionError:
+        raise DatasetError(f"{path}: may not be read") from None
     except OSError:
         what = "is not finished" if path.parent.is_dir() else "does not exist"
         raise DatasetError(
@@ -166,6 +169,10 @@ class ClipSource:
         with self._lock:
             if shard not in self._readers:
                 info = self._shards[shard]
+                try:  # ArrayRecord says of a file that it cannot open that it has no records
+                    (self.folder / info.file).open("rb").close()
+                except OSError as error:
+                    raise DatasetError(f"{self.folder / info.file}: {error.strerror}") from error
                 # Without the buffer that sequential reading would want: 16 MB for each shard.
                 reader = ArrayRecordReader(
                     str(self.folder / info.file), options="readahead_buffer_size:0"
@@ -175,6 +182,8 @@ class ClipSource:
                         info, f"it has {reader.num_records()} records, not {info.clips}"
                     )
                 self._readers[shard] = reader
+                if len(self._readers) > MAX_OPEN:
+                    del self._readers[next(iter(self._readers))]
             return self._readers[shard]
 
     def _check_size(self, shard: ShardInfo) -> None:

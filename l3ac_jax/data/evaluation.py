@@ -14,19 +14,21 @@ from l3ac_jax.data_config import EvaluationDataConfig
 class EvaluationClips(Sequence[Clip]):
     """The clips that a configuration evaluates on, corpus by corpus.
 
-    Each corpus gives the same number, spread evenly over its split (all, where it has fewer), cut
-    at `seconds`, normalized by the level of the whole clip if the configuration says so. Raises
-    DatasetError for corpora that are missing, damaged or at another rate.
+    Each corpus gives the same number, spread evenly over its split (all, where it has fewer),
+    normalized by the level of the whole clip if the configuration says so. Clips longer than
+    `seconds`, where that is given, are cut there. Raises DatasetError for corpora that are missing,
+    damaged or at another rate.
     """
 
     def __init__(self, config: EvaluationDataConfig, sample_rate: int):
         self.config = config
-        self._most = round(config.seconds * sample_rate)
-        share = -(-config.clips // len(config.corpora))
+        self._most = round(config.seconds * sample_rate) if config.seconds else None
         self._places: list[tuple[ClipSource, int]] = []
-        for corpus in config.corpora:
+        parts = len(config.corpora)
+        for part, corpus in enumerate(config.corpora):
             clips = open_corpus(corpus, config.split, sample_rate).clips
-            count = min(share, len(clips), config.clips - len(self._places))
+            share = config.clips * (part + 1) // parts - config.clips * part // parts
+            count = min(share, len(clips))
             self._places += [(clips, i * len(clips) // count) for i in range(count)]
 
     def __len__(self) -> int:
@@ -35,7 +37,7 @@ class EvaluationClips(Sequence[Clip]):
     def __getitem__(self, index: SupportsIndex) -> Clip:  # type: ignore[override]
         clips, place = self._places[index]
         record = clips[place]
-        audio = record.audio(0, min(record.info.samples, self._most))
+        audio = record.audio(0, min(record.info.samples, self._most or record.info.samples))
         if self.config.normalize:
             audio = normalize(audio, record.info.level)
         return Clip(replace(record.info, samples=len(audio)), audio)

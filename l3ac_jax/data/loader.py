@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
+import shutil
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
 from typing import Self, TypedDict
 
 import numpy as np
 from jaxtyping import Float32, Int32
 
 from l3ac_jax.data.training import Batch, TrainingData
-from l3ac_jax.data.workers import make_pool, quiet_start
+from l3ac_jax.data.workers import make_pool
 from l3ac_jax.data_config import DataConfig
+
+SHARED = Path("/dev/shm")
 
 
 class LoaderState(TypedDict):
@@ -24,12 +31,16 @@ class LoaderState(TypedDict):
     data: str
 
 
+class LoaderError(RuntimeError):
+    """Workers that ended, or for which there is no memory."""
+
+
 class BatchLoader(Iterator[Batch]):
     """Endless batches from step 0 on, the same for any number of workers.
 
     `workers` processes (0: this one, when asked) make up to two batches each ahead. Close it, or
     use it as a context manager. Raises what `TrainingData` raises, at once or when the batch that
-    shows it comes up.
+    shows it comes up, and LoaderError when the workers cannot do their work.
     """
 
     def __init__(
@@ -56,6 +67,8 @@ class BatchLoader(Iterator[Batch]):
 
     def restore(self, state: LoaderState) -> None:
         """Go on where another loader stood. Raises ValueError if it read other data."""
+        if type(state["step"]) is not int or state["step"] < 0:
+            raise ValueError(f"a step is a number from 0 on, got {state['step']!r}")
         if state["data"] != self.data.identity:
             raise ValueError(
                 "the data differ from those that this training began with (the [data] table, the "
@@ -64,7 +77,7 @@ class BatchLoader(Iterator[Batch]):
         self.step = state["step"]
 
     def close(self) -> None:
-        """End the workers; there are no more batches."""
+        """End the workers. Without workers there is nothing to end."""
         if self._ahead:
             self._ahead.close()
 
@@ -84,35 +97,38 @@ class _Ahead:
     def __init__(self, data: TrainingData, workers: int):
         self._slots = 2 * workers
         self._shape = (self._slots, data.batch_size, data.crop)
-        self._memory = SharedMemory(create=True, size=4 * int(np.prod(self._shape)))
-        self._audio = np.ndarray(self._shape, np.float32, self._memory.buf)
-        self._pool: ProcessPoolExecutor = make_pool(
-            workers, _start_worker, pickle.dumps(data), self._memory.name, self._shape
-        )
+        memory = _shared_memory(4 * int(np.prod(self._shape)), workers)
+        self._audio: np.ndarray | None = np.ndarray(self._shape, np.float32, memory.buf)
+        self._pool = make_pool(workers, _start_worker, pickle.dumps(data), memory.name, self._shape)
         self._pending: deque[tuple[int, Future[Int32[np.ndarray, " batch"]]]] = deque()
+        self._end = weakref.finalize(self, _shut_down, self._pool, memory)
 
     def take(self, step: int) -> Batch:
         """The batch of a step; those that follow it are begun."""
+        if self._audio is None:
+            raise LoaderError("this loader is closed")
         if self._pending and self._pending[0][0] != step:
             self._forget()
-        self._begin(step)
-        _, future = self._pending.popleft()
-        lengths = future.result()
-        audio: Float32[np.ndarray, "batch time"] = self._audio[step % self._slots].copy()
-        self._begin(step + 1)
+        try:
+            self._begin(step)
+            _, future = self._pending.popleft()
+            lengths = future.result()
+            audio: Float32[np.ndarray, "batch time"] = self._audio[step % self._slots].copy()
+            self._begin(step + 1)
+        except BrokenProcessPool as error:
+            raise LoaderError(
+                "a worker process of the data loader was ended from outside (out of memory?)"
+            ) from error
         return Batch(audio=audio, lengths=lengths)
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        del self._audio
-        self._memory.close()
-        self._memory.unlink()
+        self._audio = None  # a view of the memory, which cannot be closed while there is one
+        self._end()
 
     def _begin(self, step: int) -> None:
-        with quiet_start():  # the first batch starts the processes
-            for ahead in range(step + len(self._pending), step + self._slots):
-                slot = ahead % self._slots
-                self._pending.append((ahead, self._pool.submit(_make_batch, ahead, slot)))
+        for ahead in range(step + len(self._pending), step + self._slots):
+            slot = ahead % self._slots
+            self._pending.append((ahead, self._pool.submit(_make_batch, ahead, slot)))
 
     def _forget(self) -> None:
         """No slot may be written to after it has been given to another step."""
@@ -120,6 +136,23 @@ class _Ahead:
             future.cancel()
         wait([future for _, future in self._pending])
         self._pending.clear()
+
+
+def _shared_memory(size: int, workers: int) -> SharedMemory:
+    """Raises LoaderError where there is not enough: the first write beyond it would be fatal."""
+    if SHARED.is_dir() and (free := shutil.disk_usage(SHARED).free) < size:
+        raise LoaderError(
+            f"{workers} workers need {size / 1e6:.0f} MB of shared memory, and {SHARED} has "
+            f"{free / 1e6:.0f} MB: take fewer workers, or enlarge it (docker run --shm-size)"
+        )
+    return SharedMemory(create=True, size=size)
+
+
+def _shut_down(pool: ProcessPoolExecutor, memory: SharedMemory) -> None:
+    pool.shutdown(wait=True, cancel_futures=True)
+    memory.unlink()
+    with contextlib.suppress(BufferError):  # at the end of a program that did not close its loader
+        memory.close()
 
 
 _data: TrainingData

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from l3ac_jax.data.corpora import find_recordings
 from l3ac_jax.data.dataset import DATASET_FILE, SKIPPED_FILE, DatasetInfo, ShardInfo, SplitInfo
-from l3ac_jax.data.recordings import Cut, Recording
+from l3ac_jax.data.recordings import Cut, SourceError
 from l3ac_jax.data.shard import (
     NOTES,
     ShardNote,
@@ -29,7 +30,7 @@ from l3ac_jax.data.shard import (
     plan_shards,
     read_note,
 )
-from l3ac_jax.data.workers import SPAWN, make_pool, quiet_start
+from l3ac_jax.data.workers import SPAWN, make_pool
 from l3ac_jax.data_config import CorpusName, Split
 from l3ac_jax.files import OutputError, complete_file
 
@@ -62,13 +63,15 @@ def prepare(
     held_out: float = 0.0,
     workers: int | None = None,
     report: Callable[[Progress], None] = lambda _: None,
+    overwrite: bool = False,
 ) -> tuple[DatasetInfo, list[Skipped]]:
     """Make the shards of a corpus that are not there yet, then dataset.json and skipped.tsv.
 
     Whatever the interruptions, the result is the same to the byte. `workers` are processes, one for
-    each core unless given; `report` is called several times a second. Raises LayoutError for a
-    source that is not what its publisher ships, PrepareError for a target that holds something else
-    or cannot be written to.
+    each core unless given; `report` is called several times a second. With `overwrite`, what an
+    earlier run made in the target of other input is removed first. Raises LayoutError for a source
+    that is not what its publisher ships, PrepareError for a target that holds something else or
+    cannot be written to, and for recordings that can no longer be read.
     """
     recordings = find_recordings(corpus, source, held_out)
     plans: dict[Split, list[ShardPlan]] = {
@@ -76,32 +79,21 @@ def prepare(
     }
     shards = [plan for split in SPLITS for plan in plans[split]]
     target = Path(target)
+    _check_target(target)
     with _locked(target):
         try:
-            _check_plan(target, corpus, cut, recordings)
+            if overwrite:
+                _remove_dataset(target)
+            _check_plan(target, corpus, cut, shards)
             _remove_leftovers(target)
-            _make_missing(shards, target, cut, workers or os.cpu_count() or 1, report)
-            return _finish(target, corpus, cut.sample_rate, plans)
-        except (OutputError, BrokenProcessPool) as error:
-            finished = sum(read_note(target, plan.name) is not None for plan in shards)
+            _make_missing(shards, target, cut, workers or _cores(), report)
+            return _finish(target, corpus, cut, plans)
+        except (OutputError, SourceError, BrokenProcessPool) as error:
+            finished = sum(read_note(target, plan, cut) is not None for plan in shards)
             raise PrepareError(
                 f"{error} ({finished} of {len(shards)} shards are done; once the cause is removed, "
                 "the same command goes on)"
             ) from error
-
-
-def remove_dataset(target: str | os.PathLike[str]) -> None:
-    """Remove what `prepare` made in a folder, and nothing else."""
-    target = Path(target)
-    if not (target / NOTES).is_dir():
-        return
-    with _locked(target):
-        (target / DATASET_FILE).unlink(missing_ok=True)
-        (target / SKIPPED_FILE).unlink(missing_ok=True)
-        for pattern in ("*.array_record", f"{NOTES}/*.json"):
-            for path in target.glob(pattern):
-                path.unlink()
-        _remove_leftovers(target)
 
 
 @contextlib.contextmanager
@@ -115,41 +107,62 @@ def _locked(target: Path) -> Iterator[None]:
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise PrepareError(f"{target}: another run is writing here") from None
         yield
 
 
-def _check_plan(target: Path, corpus: CorpusName, cut: Cut, recordings: list[Recording]) -> None:
+def _check_target(target: Path) -> None:
+    """Refuse a folder with other things in it, before anything is put there."""
+    if not target.exists() or (target / NOTES / PLAN_FILE).exists():
+        return
+    if not target.is_dir():
+        raise PrepareError(f"{target}: is not a folder")
+    strangers = sorted(path.name for path in target.iterdir() if path.name != NOTES)
+    if strangers:
+        raise PrepareError(
+            f"{target}: holds other things already, such as {strangers[0]}: give a new folder"
+        )
+
+
+def _check_plan(target: Path, corpus: CorpusName, cut: Cut, shards: Sequence[ShardPlan]) -> None:
     """Refuse a target that was begun from other recordings or with other settings."""
-    digest = hashlib.sha256()
-    for r in recordings:
-        line = json.dumps([r.id, r.split, r.source, r.bytes, r.text], separators=(",", ":"))
-        digest.update(line.encode() + b"\n")
+    recordings = hashlib.sha256("".join(plan.checksum() for plan in shards).encode())
     plan = {
         "corpus": corpus,
         "settings": asdict(cut),
-        "files": len(recordings),
-        "recordings": digest.hexdigest(),
+        "files": {s.name: len(s.recordings) for s in shards},
+        "recordings": recordings.hexdigest(),
     }
     path = target / NOTES / PLAN_FILE
     try:
         begun = json.loads(path.read_bytes())
     except FileNotFoundError:
-        strangers = sorted(p.name for p in target.iterdir() if p.name != NOTES)
-        if strangers:
-            raise PrepareError(
-                f"{target}: holds other things already, such as {strangers[0]}: give a new folder"
-            ) from None
         with complete_file(path, overwrite=True) as temporary:
             temporary.write_text(json.dumps(plan), encoding="ascii")
         return
+    except ValueError as error:
+        raise PrepareError(f"{path}: is damaged ({error}); --overwrite begins anew") from None
     if begun != plan:
         differing = [key for key in plan if begun.get(key) != plan[key]]
         raise PrepareError(
             f"{target}: was begun with other input ({', '.join(differing)} differ): give another "
             "folder, or --overwrite to begin anew"
         )
+
+
+def _remove_dataset(target: Path) -> None:
+    """Remove what `prepare` made, and nothing else; its plan last, which says that it is ours."""
+    if not (target / NOTES / PLAN_FILE).exists():
+        return
+    (target / DATASET_FILE).unlink(missing_ok=True)
+    (target / SKIPPED_FILE).unlink(missing_ok=True)
+    ours = f"({'|'.join(SPLITS)})-[0-9]{{5}}"
+    for folder, suffix in ((target, "array_record"), (target / NOTES, "json")):
+        for path in folder.iterdir():
+            if re.fullmatch(rf"{ours}\.{suffix}", path.name):
+                path.unlink()
+    (target / NOTES / PLAN_FILE).unlink()
 
 
 def _remove_leftovers(target: Path) -> None:
@@ -166,7 +179,7 @@ def _make_missing(
     workers: int,
     report: Callable[[Progress], None],
 ) -> None:
-    missing = [plan for plan in plans if read_note(target, plan.name) is None]
+    missing = [plan for plan in plans if read_note(target, plan, cut) is None]
     if not missing:
         return
     total = sum(plan.bytes for plan in plans)
@@ -180,9 +193,7 @@ def _make_missing(
 
     pool = make_pool(min(workers, len(missing)), _start_worker, done, stop)
     try:
-        with quiet_start():
-            futures = [pool.submit(_work, target, plan, cut) for plan in missing]
-        _await(futures, tell)
+        _await([pool.submit(_work, target, plan, cut) for plan in missing], tell)
     finally:
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
@@ -217,18 +228,23 @@ def _advance(count: int) -> None:
         _done.value += count
 
 
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _finish(
-    target: Path, corpus: CorpusName, sample_rate: int, plans: dict[Split, list[ShardPlan]]
+    target: Path, corpus: CorpusName, cut: Cut, plans: dict[Split, list[ShardPlan]]
 ) -> tuple[DatasetInfo, list[Skipped]]:
     notes: dict[Split, list[ShardNote]] = {}
     for split, shards in plans.items():
-        found = {plan.name: read_note(target, plan.name) for plan in shards}
+        found = {plan.name: read_note(target, plan, cut) for plan in shards}
         lost = [name for name, note in found.items() if note is None]
         if lost:
             raise PrepareError(f"{target}: {', '.join(lost)}: vanished while the others were made")
         notes[split] = [note for note in found.values() if note is not None]
     splits: dict[Split, SplitInfo] = {
-        split: _split_info([note.shard for note in made if note.shard], sample_rate)
+        split: _split_info([note.shard for note in made if note.shard], cut.sample_rate)
         for split, made in notes.items()
         if any(note.shard for note in made)
     }
@@ -238,7 +254,7 @@ def _finish(
     )
     info = DatasetInfo(
         corpus=corpus,
-        sample_rate=sample_rate,
+        sample_rate=cut.sample_rate,
         splits=splits,
         skipped=len(skipped),
         sha256=digest.hexdigest(),
@@ -250,6 +266,10 @@ def _finish(
         table = csv.writer(lines, delimiter="\t", lineterminator="\n")
         table.writerow(["source", "reason"])
         table.writerows((skip.source, skip.reason) for skip in skipped)
+    if not splits:
+        raise PrepareError(
+            f"{target}: none of the files can be used: {SKIPPED_FILE} says why of each"
+        )
     # Last: it says that everything is there.
     with complete_file(target / DATASET_FILE, overwrite=True) as temporary:
         temporary.write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -24,15 +24,15 @@ READ_FRAMES = 1 << 18
 class Recording:
     """One file of a corpus, or one member of an uncompressed tar archive.
 
-    `bytes` is its size, from `offset` on in `path`; an `id` is unique in its corpus; `source` is
-    the place in the publisher's layout.
+    `bytes` is its size, from `offset` on in `path`, None if there was no such file when the corpus
+    was listed; an `id` is unique in its corpus; `source` is the place in the publisher's layout.
     """
 
     id: str
     split: Split
     source: str
     path: Path
-    bytes: int
+    bytes: int | None
     offset: int | None = None
     text: str | None = None
 
@@ -56,11 +56,16 @@ class UnusableError(ValueError):
     """Why a recording or a piece is not used."""
 
 
+class SourceError(ValueError):
+    """A recording that was there and cannot be read now: no reason to go on without it."""
+
+
 def read_pieces(recording: Recording, cut: Cut) -> list[Int16[np.ndarray, " time"]]:
     """The pieces of a recording: channels averaged, resampled by soxr VHQ, rounded to 16 bits.
 
     A piece whose peak exceeds full scale (lossy formats overshoot) is scaled to it. Raises
-    UnusableError with the reason; memory is that of the pieces.
+    UnusableError with the reason, SourceError if the fault is not the recording's; memory is that
+    of the pieces.
     """
     pieces: list[np.ndarray] = []
     pending: list[np.ndarray] = []
@@ -94,7 +99,7 @@ def is_silent(samples: Int16[np.ndarray, " time"], cut: Cut) -> bool:
 def _resampled_blocks(
     recording: Recording, sample_rate: int
 ) -> Iterator[Float[np.ndarray, " time"]]:
-    with open_audio(recording.path, _stream(recording)) as file:
+    with _stream(recording) as stream, open_audio(recording.path, stream) as file:
         resampler = None
         if file.samplerate != sample_rate:
             resampler = _resampler(file.samplerate, sample_rate)
@@ -121,20 +126,25 @@ def _mono_blocks(file: soundfile.SoundFile, path: Path) -> Iterator[Float[np.nda
         yield block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
 
 
-def _stream(recording: Recording) -> BinaryIO | None:
-    """The bytes of a member of an archive; None for a file of its own."""
-    if recording.offset is None:
-        return None
+def _stream(recording: Recording) -> BinaryIO:
+    """The content of a file, or of a member of an archive."""
+    if recording.bytes is None:
+        raise UnusableError("does not exist")
+    if recording.bytes == 0:
+        raise UnusableError("is an empty file")
     try:
-        with recording.path.open("rb") as archive:
-            archive.seek(recording.offset)
-            content = archive.read(recording.bytes)
+        file = recording.path.open("rb")
+        if recording.offset is None:
+            return file
+        with file:
+            file.seek(recording.offset)
+            content = file.read(recording.bytes)
+    except PermissionError:
+        raise UnusableError("may not be read") from None
     except OSError as error:
-        raise AudioError(f"{recording.path}: cannot be read: {error.strerror}") from error
+        raise SourceError(f"{recording.path}: cannot be read: {error.strerror}") from error
     if len(content) < recording.bytes:
-        raise AudioError(f"{recording.path}: the archive ends inside this file")
-    if not content:
-        raise AudioError(f"{recording.path}: is an empty file")
+        raise SourceError(f"{recording.path}: has become shorter")
     return io.BytesIO(content)
 
 

@@ -7,8 +7,9 @@ beside what and after how many interruptions it is made: the bytes are the same.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from array_record.python.array_record_module import ArrayRecordWriter
@@ -30,8 +31,12 @@ class Skipped(BaseModel, frozen=True, extra="forbid"):
 
 
 class ShardNote(BaseModel, frozen=True, extra="forbid"):
-    """Kept beside the shards: what was made (None where no clip was left), and what was skipped."""
+    """Kept beside the shards: what was made (None where no clip was left), and what was skipped.
 
+    `input` is a checksum of the recordings and settings that it was made from.
+    """
+
+    input: str
     shard: ShardInfo | None
     skipped: tuple[Skipped, ...]
 
@@ -45,7 +50,14 @@ class ShardPlan:
 
     @property
     def bytes(self) -> int:
-        return sum(recording.bytes for recording in self.recordings)
+        return sum(recording.bytes or 0 for recording in self.recordings)
+
+    def checksum(self, cut: Cut | None = None) -> str:
+        """Of the recordings, but not their content; with `cut`, of all that makes the shard."""
+        digest = hashlib.sha256(json.dumps(asdict(cut) if cut else None).encode())
+        for r in self.recordings:
+            digest.update(json.dumps([r.id, r.source, r.bytes, r.text]).encode() + b"\n")
+        return digest.hexdigest()
 
 
 class StoppedError(Exception):
@@ -64,23 +76,25 @@ def plan_shards(
     groups: list[list[Recording]] = []
     size = 0
     for recording in recordings:
-        if not groups or len(groups[-1]) == max_files or size + recording.bytes > max_bytes:
+        added = recording.bytes or 0
+        if not groups or len(groups[-1]) == max_files or size + added > max_bytes:
             groups.append([])
             size = 0
         groups[-1].append(recording)
-        size += recording.bytes
+        size += added
     return [ShardPlan(f"{split}-{i:05d}", tuple(group)) for i, group in enumerate(groups)]
 
 
-def read_note(target: Path, name: str) -> ShardNote | None:
+def read_note(target: Path, plan: ShardPlan, cut: Cut) -> ShardNote | None:
     """The note of a shard that is there and whole; None if it is still to be made."""
     try:
-        note = ShardNote.model_validate_json(_note_path(target, name).read_bytes())
-        if note.shard is None or (target / note.shard.file).stat().st_size == note.shard.bytes:
-            return note
+        note = ShardNote.model_validate_json(_note_path(target, plan.name).read_bytes())
+        whole = note.shard is None or (
+            (target / note.shard.file).stat().st_size == note.shard.bytes
+        )
     except (OSError, ValidationError):
-        pass
-    return None
+        return None
+    return note if whole and note.input == plan.checksum(cut) else None
 
 
 def make_shard(
@@ -93,7 +107,7 @@ def make_shard(
     """Write the shard and then its note, each complete or not at all.
 
     `advance` hears the bytes of each recording that is done; `stopped` is asked before each.
-    Raises OSError when the disk is full, and StoppedError.
+    Raises OutputError when the disk is full, SourceError and StoppedError.
     """
     note_path = _note_path(target, plan.name)
     note_path.unlink(missing_ok=True)
@@ -111,7 +125,7 @@ def make_shard(
                     writer.write(record)
                     clips += 1
                     samples += length
-                advance(recording.bytes)
+                advance(recording.bytes or 0)
         finally:
             _close(writer)
         with temporary.open("rb") as written:
@@ -125,7 +139,9 @@ def make_shard(
         )
     if not clips:
         path.unlink()
-    note = ShardNote(shard=shard if clips else None, skipped=tuple(skipped))
+    note = ShardNote(
+        input=plan.checksum(cut), shard=shard if clips else None, skipped=tuple(skipped)
+    )
     with complete_file(note_path, overwrite=True) as temporary:
         temporary.write_text(note.model_dump_json(), encoding="utf-8")
 

@@ -48,12 +48,14 @@ class TrainingData:
         self.config = config
         self.batch_size = config.batch_size // process_count
         self.crop = round(config.seconds * sample_rate)
+        if self.crop < 1:
+            raise ValueError(f"data.seconds is {config.seconds}: less than a sample")
         corpora = [
             open_corpus(corpus, "train", sample_rate, process_index, process_count)
             for corpus in config.corpora
         ]
         self.clips = sum(len(corpus.clips) for corpus in corpora)
-        self.identity = _identity(config, sample_rate, process_index, process_count, corpora)
+        self.identity = _identity(config, sample_rate, process_count, corpora)
         self._batches = _pipeline(
             [corpus.clips for corpus in corpora],
             config,
@@ -127,17 +129,20 @@ class _Stack:
 def _identity(
     config: DataConfig,
     sample_rate: int,
-    process_index: int,
     process_count: int,
     corpora: list[Corpus],
 ) -> str:
-    """A checksum of all that the batches depend on; not of where the corpora lie."""
+    """A checksum of all that the batches depend on, the same in all processes.
+
+    Where the corpora lie, how many workers there are and what counts as an epoch do not matter.
+    """
+    without = {"corpora", "evaluation", "workers", "clips_per_epoch"}
     described = {
-        "settings": config.model_dump(mode="json", exclude={"corpora", "evaluation", "workers"}),
+        "settings": config.model_dump(mode="json", exclude=without),
         "corpora": [
             (corpus.info.sha256, entry.weight)
             for corpus, entry in zip(corpora, config.corpora, strict=True)
         ],
-        "rate and process": (sample_rate, process_index, process_count),
+        "rate and processes": (sample_rate, process_count),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()

@@ -24,51 +24,41 @@ SPAWN: SpawnContext = multiprocessing.get_context("spawn")
 
 
 def make_pool(workers: int, start: Callable[..., None], *arguments: object) -> ProcessPoolExecutor:
-    """A pool whose processes call `start(*arguments)` first; start it in `quiet_start`.
+    """A pool of running processes, each of which has called `start(*arguments)` first.
 
     `arguments` must be things whose classes do not import JAX: give others as pickled bytes.
     """
     # Also `start` is only unpickled once JAX is out of reach: its module may import Grain.
     initial = (pickle.dumps(start), arguments)
-    return ProcessPoolExecutor(workers, mp_context=SPAWN, initializer=_start, initargs=initial)
+    pool = ProcessPoolExecutor(workers, mp_context=SPAWN, initializer=_start, initargs=initial)
+    with _quiet_start():
+        pool.submit(os.getpid)  # starts all of them
+    return pool
 
 
 @contextlib.contextmanager
-def quiet_start() -> Iterator[None]:
+def _quiet_start() -> Iterator[None]:
     """Processes started in this block do not run the main script again, and never hear Ctrl-C.
 
-    Here, Ctrl-C and SIGTERM wait for the end of the block: half-started processes would complain.
+    Ctrl-C and SIGTERM wait for the end of the block: half-started processes would complain.
     """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    # A blocked signal stays blocked in the processes that this thread starts.
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        with _deferred(signal.SIGINT, signal.SIGTERM):
+    with _starting:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        # What is blocked in this thread stays blocked in the processes that it starts.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
             yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        sys.modules["__main__"] = main
+        finally:
+            sys.modules["__main__"] = main
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)  # last: this may raise
 
 
-@contextlib.contextmanager
-def _deferred(*signals: signal.Signals) -> Iterator[None]:
-    """Signals that arrive in the block are handled after it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread handles signals
-        return
-    arrived: list[int] = []
-    before = {number: signal.signal(number, lambda n, _: arrived.append(n)) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for number in arrived:
-            signal.raise_signal(number)
+_starting = threading.Lock()
 
 
 def _start(start: bytes, arguments: tuple[object, ...]) -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.modules["jax"] = None  # type: ignore[assignment]  # an import raises ImportError
     logging.getLogger("absl").setLevel(logging.ERROR)  # on which Grain remarks

@@ -1,5 +1,6 @@
 """Corpora in their publishers' layouts: which recordings they hold, with splits, ids and texts."""
 
+import os
 import shutil
 
 import pytest
@@ -55,7 +56,7 @@ def test_mtg_jamendo(tmp_path):
 def test_tracks_of_an_archive_that_was_not_downloaded_are_reported(tmp_path):
     source = trees.mtg_jamendo(tmp_path)
     (source / "data" / "audios" / "raw_30s_audio-low-48.tar").unlink()
-    missing = [r for r in find_recordings("mtg-jamendo", source) if r.offset is None]
+    missing = [r for r in find_recordings("mtg-jamendo", source) if r.bytes is None]
     assert [r.id for r in missing] == ["track_0000948", "track_0001048"]
     with pytest.raises(ValueError, match="does not exist"):
         read_pieces(missing[0], CUT)
@@ -97,6 +98,48 @@ def test_whole_folders_are_held_out(tmp_path, share):
     held_out = sum(r.split == "validation" for r in recordings)
     assert held_out == {0.01: 3, 0.25: 3, 0.5: 6, 0.99: 9}[share]
     assert recordings == find_recordings("folder", source, held_out=share)
+
+
+@pytest.mark.parametrize("big", ["a", "b", "c"])
+def test_a_big_folder_is_not_held_out_for_a_small_share(tmp_path, big):
+    for name in "abc":
+        for n in range(40 if name == big else 2):
+            trees.write(tmp_path / name / f"{n}.wav", trees.speech(0.1))
+    for share in (0.01, 0.06, 0.2):
+        recordings = find_recordings("folder", tmp_path, held_out=share)
+        assert sum(r.split == "validation" for r in recordings) == (4 if share == 0.2 else 2)
+
+
+def test_links_are_followed_once(tmp_path):
+    tree = trees.folder(tmp_path / "tree", count=4)
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "one").symlink_to(tree / "speaker1")
+    (linked / "round").symlink_to(linked)
+    assert [name for name, *_ in listed("folder", linked)] == ["one/clip001.flac"]
+
+
+def test_folders_that_may_not_be_read_are_named(tmp_path, monkeypatch):
+    """Not by their permissions: the tests may run as root, whom those do not stop."""
+    tree = trees.folder(tmp_path, count=4)
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("speaker2"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(LayoutError, match="speaker2: cannot be read: Permission denied"):
+        find_recordings("folder", tree)
+
+
+def test_the_first_releases_of_common_voice_leave_out_the_ending(tmp_path):
+    source = trees.common_voice(tmp_path)
+    expected = find_recordings("common-voice", source)
+    for table in (source / "en").glob("*.tsv"):
+        table.write_text(table.read_text().replace(".mp3", ""), encoding="utf-8-sig")
+    assert find_recordings("common-voice", source) == expected
 
 
 def test_names_in_other_encodings_are_spelt_out(tmp_path):

@@ -1,5 +1,7 @@
 """Evaluation clips: whole, in a fixed order."""
 
+from itertools import groupby
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,11 @@ def test_a_small_corpus_gives_all_it_has(corpora):
     assert len(clips(corpora, clips=20)) == 15
     assert len(clips(corpora, clips=1000)) == 25
     assert len(clips(corpora, clips=1)) == 1
+
+
+def test_every_corpus_has_its_share(corpora):
+    paths = [place[0].folder for place in clips(corpora * 2, clips=5)._places]
+    assert [len(list(group)) for _, group in groupby(paths)] == [1, 1, 1, 2]
 
 
 def test_long_clips_are_cut_and_normalized_as_a_whole(corpora):

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,8 +21,8 @@ from experiments import prepare_data
 from l3ac_jax.data.corpora import find_recordings
 from l3ac_jax.data.dataset import ClipSource, read_dataset_info
 from l3ac_jax.data.prepare import PrepareError, prepare
-from l3ac_jax.data.recordings import Cut, read_pieces
-from l3ac_jax.data.shard import plan_shards
+from l3ac_jax.data.recordings import Cut, SourceError, read_pieces
+from l3ac_jax.data.shard import make_shard, plan_shards
 from tests.data import trees
 from tests.data.trees import CUT
 
@@ -43,7 +44,7 @@ def clips(target: Path, corpus: str, split: str) -> ClipSource:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
-    return trees.folder(tmp_path_factory.mktemp("source"))
+    return trees.folder(tmp_path_factory.mktemp("source"), count=150)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def test_shards_do_not_depend_on_the_number_of_workers(source, undisturbed, tmp_
 
 def test_the_dataset_describes_its_shards(undisturbed):
     info = read_dataset_info(undisturbed, "folder")
-    assert len(info.splits["train"].shards) == 3  # 16 files each: the smallest shard
+    assert len(info.splits["train"].shards) == 10  # 16 files each: the smallest shard
     for shard in info.splits["train"].shards:
         content = (undisturbed / shard.file).read_bytes()
         assert (shard.bytes, shard.sha256) == (len(content), hashlib.sha256(content).hexdigest())
@@ -140,25 +141,20 @@ def test_killed_at_any_moment_it_goes_on(source, undisturbed, tmp_path):
     command = prepare_command(source, target)
     moments = random.Random(0)
     half_written = 0
-    for _ in range(8):
-        process = subprocess.Popen(
-            command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        before = names(target)
-        while process.poll() is None and names(target) <= before:
-            time.sleep(0.001)
-        time.sleep(moments.uniform(0, 0.1))
-        process.kill()
-        process.communicate()
-        half_written += any(name.endswith(".part") for name in names(target))
+    for _ in range(6):
+        with subprocess.Popen(
+            command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            before = set(target.glob(".*.part"))
+            while process.poll() is None and set(target.glob(".*.part")) <= before:
+                time.sleep(0.0005)
+            time.sleep(moments.uniform(0, 0.02))
+            process.kill()
+        half_written += any(target.glob(".*.part"))
     assert half_written > 0
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert contents(target) == contents(undisturbed)
-
-
-def names(target: Path) -> set[str]:
-    return {str(path) for path in target.rglob("*")}
 
 
 def test_a_second_run_waits_for_nobody(source, tmp_path):
@@ -168,8 +164,8 @@ def test_a_second_run_waits_for_nobody(source, tmp_path):
     )
     try:
         deadline = time.monotonic() + 60
-        while not (target / ".shards" / "plan.json").exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        while not list(target.glob(".*.part")) and time.monotonic() < deadline:
+            time.sleep(0.001)
         with pytest.raises(PrepareError, match="another run is writing here"):
             prepare("folder", source, target, FOLDER_CUT, workers=1)
     finally:
@@ -184,8 +180,8 @@ def test_an_interrupted_run_says_so_and_goes_on(source, undisturbed, tmp_path):
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    while not (target / ".shards" / "plan.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    while not list(target.glob(".*.part")) and time.monotonic() < deadline:
+        time.sleep(0.001)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -246,9 +242,63 @@ def test_other_input_is_refused_and_nothing_is_lost(source, undisturbed, tmp_pat
         prepare("folder", tree, tmp_path / "mine", CUT, workers=1)
     assert contents(target) == before
     assert prepare_data.main(["folder", str(source), str(target), "--overwrite"]) == 0
-    assert json.loads((target / "dataset.json").read_text())["splits"]["train"]["clips"] == 40
-    assert prepare_data.main(["folder", str(tree), str(tmp_path / "mine"), "--overwrite"]) == 2
-    assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
+    assert json.loads((target / "dataset.json").read_text())["splits"]["train"]["clips"] == 150
+
+
+def test_overwriting_removes_what_is_ours_and_nothing_else(tmp_path):
+    tree = trees.folder(tmp_path / "tree", count=3)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("dataset.json", "mine.array_record", "train-00000.array_record"):
+        (mine / name).write_text("years of work")
+    for _ in range(2):
+        assert prepare_data.main(["folder", str(tree), str(mine), "--overwrite"]) == 2
+    assert {path.name: path.read_text() for path in mine.iterdir()} == dict.fromkeys(
+        ("dataset.json", "mine.array_record", "train-00000.array_record"), "years of work"
+    )
+    target = tmp_path / "made"
+    assert prepare_data.main(["folder", str(tree), str(target)]) == 0
+    (target / "notes.txt").write_text("added later")
+    before = contents(target)
+    assert prepare_data.main(["folder", str(tmp_path / "typo"), str(target), "--overwrite"]) == 2
+    assert contents(target) == before
+    (tree / "speaker0" / "clip000.wav").unlink()
+    assert prepare_data.main(["folder", str(tree), str(target), "--overwrite"]) == 0
+    assert (target / "notes.txt").read_text() == "added later"
+    assert len(clips(target, "folder", "train")) == 2
+
+
+def test_notes_of_other_input_do_not_count(tmp_path):
+    """As an --overwrite that was killed half-way might leave them."""
+    tree, other = trees.folder(tmp_path / "tree", count=3), trees.folder(tmp_path / "other", 5)
+    prepare("folder", tree, tmp_path / "made", CUT, workers=1)
+    (tmp_path / "made" / ".shards" / "plan.json").unlink()
+    for path in (tmp_path / "made").glob("[a-z]*.*"):
+        path.unlink()
+    shutil.rmtree(tmp_path / "tree")
+    info, skipped = prepare("folder", other, tmp_path / "made", CUT, workers=1)
+    assert info.splits["train"].clips == 5 and not skipped
+
+
+def test_recordings_that_vanish_end_the_run_and_are_not_lost(tmp_path):
+    tree = trees.folder(tmp_path / "tree", count=20)
+    recordings = find_recordings("folder", tree)
+    (tree / "speaker1" / "clip017.flac").rename(tmp_path / "away")
+    plans = plan_shards(recordings, "train")
+    (plan,) = [p for p in plans if any("clip017" in r.id for r in p.recordings)]
+    (tmp_path / "made" / ".shards").mkdir(parents=True)
+    with pytest.raises(SourceError, match=r"clip017\.flac: cannot be read: No such file"):
+        make_shard(tmp_path / "made", plan, CUT)
+    assert not [path for path in (tmp_path / "made").rglob("*") if path.is_file()]
+
+
+def test_a_corpus_without_a_usable_clip_is_no_success(tmp_path):
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "a.wav").write_bytes(b"")
+    with pytest.raises(PrepareError, match=r"none of the files can be used: skipped\.tsv says why"):
+        prepare("folder", tmp_path / "tree", tmp_path / "made", CUT, workers=1)
+    assert "a.wav\tis an empty file" in (tmp_path / "made" / "skipped.tsv").read_text()
+    assert not (tmp_path / "made" / "dataset.json").exists()
 
 
 def test_the_command_prints_a_summary(tmp_path, capsys):
@@ -271,6 +321,7 @@ def test_the_command_prints_a_summary(tmp_path, capsys):
         (["folder", "{tmp}", "{tmp}/made", "--piece-seconds", "0.05"], "--piece-seconds must be"),
         (["folder", "{tmp}", "{tmp}/made", "--workers", "0"], "--workers must be at least 1"),
         (["folder", "{tmp}", "{tmp}/made", "--silence-db", "3"], "--silence-db must be at most 0"),
+        (["folder", "{tmp}", "{tmp}/made", "--sample-rate", "700000"], "between 1 and 655350"),
     ],
 )
 def test_mistakes_end_with_one_line(tmp_path, capsys, words, message):

@@ -1,5 +1,7 @@
 """Recordings to pieces: resampling, cutting, rounding; nothing is lost, and memory stays small."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile as sf
@@ -8,7 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from l3ac_jax.data import recordings
-from l3ac_jax.data.recordings import Cut, Recording, UnusableError, is_silent, read_pieces
+from l3ac_jax.data.recordings import (
+    Cut,
+    Recording,
+    SourceError,
+    UnusableError,
+    is_silent,
+    read_pieces,
+)
 from tests.data.trees import CUT, FIXTURES, speech, write
 
 
@@ -82,7 +91,6 @@ def test_a_member_of_an_archive(tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "is an empty file"),
         (b"not audio at all", "is not an audio file that can be read"),
         (
             (FIXTURES / "misc_crow.flac").read_bytes()[:6000],
@@ -100,15 +108,19 @@ def test_what_cannot_be_read_says_why(tmp_path, content, reason, archived):
 
 def test_an_archive_that_ends_early(tmp_path):
     (tmp_path / "all.tar").write_bytes(b"x" * 100)
-    with pytest.raises(UnusableError, match="the archive ends inside this file"):
+    with pytest.raises(SourceError, match="has become shorter"):
         read_pieces(Recording("a", "train", "a", tmp_path / "all.tar", 90, offset=50), CUT)
 
 
 def test_unusable_audio_says_why(tmp_path):
+    (tmp_path / "empty.wav").write_bytes(b"")
     write(tmp_path / "none.wav", speech(0))
     write(tmp_path / "short.wav", speech(0.05))
     sf.write(tmp_path / "nan.wav", np.full(16000, np.nan), 16000, "FLOAT")
+    with pytest.raises(UnusableError, match=r"^does not exist"):
+        read_pieces(replace(recording(tmp_path / "none.wav"), bytes=None), CUT)
     for name, reason in {
+        "empty.wav": "is an empty file",
         "none.wav": "holds no audio",
         "short.wav": r"too short: 0\.050 s",
         "nan.wav": "holds samples that are NaN or infinite",

@@ -1,9 +1,14 @@
 """Training batches: a pure function of (seed, step); every clip as often as it should come."""
 
+import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from collections import Counter
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +17,7 @@ from hypothesis import strategies as st
 
 from l3ac_jax.data.clip import Record, encode_record, normalize
 from l3ac_jax.data.dataset import DatasetError
-from l3ac_jax.data.loader import BatchLoader
+from l3ac_jax.data.loader import SHARED, BatchLoader, LoaderError
 from l3ac_jax.data.prepare import prepare
 from l3ac_jax.data.training import TrainingData, _Crop
 from l3ac_jax.data_config import CorpusConfig, DataConfig
@@ -174,6 +179,97 @@ def test_a_state_of_other_data_is_refused(numbered):
             loader.restore(state)
     with BatchLoader(config(numbered, workers=1), 16000) as loader:
         loader.restore(state)  # the number of workers is nobody's business
+
+
+def test_a_state_that_makes_no_sense_is_refused(numbered):
+    with BatchLoader(config(numbered), 16000) as loader:
+        state = loader.state()
+        for step in (-1, 2.0, "3", True):
+            with pytest.raises(ValueError, match="a step is a number from 0 on"):
+                loader.restore({**state, "step": step})
+    with BatchLoader(config(numbered, clips_per_epoch=500), 16000) as loader:
+        loader.restore(state)
+
+
+def test_crops_have_a_sample_at_least(numbered):
+    with pytest.raises(ValueError, match=r"data\.seconds is 1e-06: less than a sample"):
+        TrainingData(config(numbered, seconds=1e-6), 16000)
+
+
+def test_closing_twice_is_fine_and_then_it_is_over(numbered):
+    before = set(SHARED.iterdir()) if SHARED.is_dir() else set()
+    with BatchLoader(config(numbered, workers=1), 16000) as loader:
+        next(loader)
+        loader.close()
+    with pytest.raises(LoaderError, match="closed"):
+        next(loader)
+    assert not SHARED.is_dir() or set(SHARED.iterdir()) <= before
+
+
+def test_a_worker_that_dies_is_reported(numbered):
+    with BatchLoader(config(numbered, workers=1), 16000) as loader:
+        next(loader)
+        for process in list(loader._ahead._pool._processes.values()):
+            process.kill()
+        with pytest.raises(LoaderError, match="a worker process of the data loader was ended"):
+            list(islice(loader, 5))
+
+
+def test_too_little_shared_memory_is_reported(numbered, monkeypatch):
+    usage = shutil.disk_usage("/")._replace(free=50_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr("l3ac_jax.data.loader.SHARED", Path("/"))
+    with pytest.raises(LoaderError, match="1 workers need 0 MB of shared memory, and / has 0 MB"):
+        BatchLoader(config(numbered, workers=1), 16000)
+
+
+SCRIPT = """
+import os, sys, time
+import jax
+from l3ac_jax.data.loader import SHARED, BatchLoader, LoaderError
+from l3ac_jax.data_config import CorpusConfig, DataConfig
+data = DataConfig(corpora=(CorpusConfig(corpus="folder", path=sys.argv[1]),), seconds=0.2)
+loader = BatchLoader(data, 16000)
+next(loader)
+print(*(process.pid for process in loader._ahead._pool._processes.values()), flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("end", [None, signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_a_script_that_does_not_close_its_loader(numbered, end):
+    """Nor guards its main part: workers do not run it again."""
+    root = Path(__file__).parents[2]
+    before = set(SHARED.iterdir()) if SHARED.is_dir() else set()
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, numbered[0], "0" if end is None else "60"],
+        env=os.environ | {"PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as script:
+        workers = [int(pid) for pid in script.stdout.readline().split()]
+        assert len(workers) == 2
+        if end is not None:
+            script.send_signal(end)
+        _, errors = script.communicate(timeout=60)
+    assert end is not None or (script.returncode, errors) == (0, "")
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and any(map(is_running, workers)):
+        time.sleep(0.05)
+    assert not any(map(is_running, workers))
+    while time.monotonic() < deadline and SHARED.is_dir() and set(SHARED.iterdir()) - before:
+        time.sleep(0.05)
+    assert not SHARED.is_dir() or set(SHARED.iterdir()) <= before
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/status")
+    return not status.exists() or "State:\tZ" not in status.read_text()
 
 
 def test_damage_found_by_a_worker_is_reported(numbered, tmp_path):
