@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from l3ac_jax.config_tables import Fraction, NonNegative, Positive, PositiveInt, Table
+from l3ac_jax.config_tables import Fraction, NonNegative, Positive, PositiveInt, Sizes, Table
 
 
 class OptimizerConfig(Table, frozen=True):
@@ -50,9 +50,13 @@ class LossWeights(Table, frozen=True):
 
 
 class DiscriminatorConfig(Table, frozen=True):
-    """The discriminators are trained in every `every`-th step, from the first on."""
+    """DAC's discriminators, by period and by FFT size; trained in every `every`-th step."""
 
     every: PositiveInt
+    periods: Sizes = (2, 3, 5, 7, 11)
+    fft_sizes: Sizes = (126, 542, 1418, 2296)
+    period_widths: Sizes = (32, 128, 512, 1024, 1024)
+    spectrum_width: PositiveInt = 32
     optimizer: OptimizerConfig = OptimizerConfig(weight_decay=1e-5, clip_norm=10.0)
 
 

@@ -70,4 +70,5 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
         eps=config.eps,
         weight_decay=config.weight_decay,
     )
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adam)
+    # As one vector: a few hundred parameters one by one are ten thousand operations to compile.
+    return optax.flatten(optax.chain(optax.clip_by_global_norm(config.clip_norm), adam))

@@ -1,0 +1,113 @@
+"""What generator and discriminators minimize: the terms of the losses, weighted."""
+
+from dataclasses import dataclass
+from typing import TypedDict, cast
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from l3ac_jax.config import CodecConfig
+from l3ac_jax.model.network import Network, Reconstruction
+from l3ac_jax.training import losses
+from l3ac_jax.training.discriminators import Discriminators
+from l3ac_jax.training.whisper import perceptual_features
+from l3ac_jax.training_config import LossWeights, TrainingConfig
+
+Scalar = Float[Array, ""]
+Terms = dict[str, Scalar]
+
+
+class Batch(TypedDict):
+    """Clips of one size; `lengths` in samples."""
+
+    audio: Float[Array, "batch time"]
+    lengths: Int[Array, " batch"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The published objective, with the weights of a configuration."""
+
+    config: CodecConfig
+    weights: LossWeights
+    discriminators: Discriminators
+
+    @property
+    def adversarial(self) -> bool:
+        """Whether discriminators are needed."""
+        return self.weights.adversarial > 0
+
+    def of_generator(
+        self,
+        params: dict,
+        discriminators: dict | None,
+        whisper: dict | None,
+        batch: Batch,
+        noise_key: Array | None,
+    ) -> tuple[Scalar, Terms]:
+        """The weighted sum, and each term before weighting.
+
+        `discriminators` and `whisper` are parameters that stay as they are; None where the weights
+        leave their terms out. Without `noise_key` the quantizer only rounds.
+        """
+        weights, (audio, lengths) = self.weights, (batch["audio"], batch["lengths"])
+        generated = self._reconstruct(params, batch, noise_key)
+        terms: Terms = {}
+        total = jnp.zeros(())
+        if weights.waveform:
+            terms["waveform"] = losses.waveform_loss(generated, audio, lengths)
+            total += weights.waveform * terms["waveform"]
+        if weights.stft:
+            terms["stft"] = losses.stft_loss(generated, audio, lengths)
+            total += weights.stft * terms["stft"]
+        if weights.mel:
+            terms["mel"] = losses.mel_loss(generated, audio, self.config.sample_rate, lengths)
+            total += weights.mel * terms["mel"]
+        if weights.perceptual:
+            assert whisper is not None
+            ours, reference = (perceptual_features(whisper, x, lengths) for x in (generated, audio))
+            terms["perceptual"] = losses.perceptual_loss(ours, jax.lax.stop_gradient(reference))
+            total += weights.perceptual * _limited(terms["perceptual"], weights.perceptual_maximum)
+        if self.adversarial:
+            assert discriminators is not None
+            fake, real = (self._judge(discriminators, x, lengths) for x in (generated, audio))
+            counts = self.discriminators.map_lengths(lengths)
+            terms["adversarial"] = losses.generator_loss(fake, counts)
+            terms["features"] = losses.feature_matching_loss(fake, real, counts)
+            both = terms["adversarial"] + weights.feature_matching * terms["features"]
+            total += weights.adversarial * _limited(both, weights.adversarial_maximum)
+        return total, terms
+
+    def of_discriminators(
+        self, discriminators: dict, params: dict, batch: Batch
+    ) -> tuple[Scalar, Terms]:
+        """Least squares on real audio, and on audio that is generated without noise."""
+        lengths = batch["lengths"]
+        generated = jax.lax.stop_gradient(self._reconstruct(params, batch))
+        fake, real = (self._judge(discriminators, x, lengths) for x in (generated, batch["audio"]))
+        counts = self.discriminators.map_lengths(lengths)
+        loss = losses.discriminator_loss(fake, real, counts)
+        return loss, {}
+
+    def _reconstruct(self, params: dict, batch: Batch, noise_key: Array | None = None) -> Array:
+        network = Network(self.config)
+        result = network.apply({"params": params}, batch["audio"], batch["lengths"], noise_key)
+        return cast(Reconstruction, result).audio
+
+    def _judge(self, params: dict, audio: Array, lengths: Array) -> losses.FeatureMaps:
+        maps = self.discriminators.apply({"params": params}, audio, lengths)
+        return cast(losses.FeatureMaps, maps)
+
+
+def make_objective(config: CodecConfig, training: TrainingConfig) -> Objective:
+    """The objective of a configuration."""
+    judges = training.discriminator
+    discriminators = Discriminators(
+        judges.periods, judges.fft_sizes, judges.period_widths, judges.spectrum_width
+    )
+    return Objective(config, training.loss, discriminators)
+
+
+def _limited(value: Scalar, maximum: float | None) -> Scalar:
+    return value if maximum is None else losses.scale_down(value, maximum)
