@@ -97,11 +97,13 @@ class _Ahead:
     def __init__(self, data: TrainingData, workers: int):
         self._slots = 2 * workers
         self._shape = (self._slots, data.batch_size, data.crop)
-        memory = _shared_memory(4 * int(np.prod(self._shape)), workers)
-        self._audio: np.ndarray | None = np.ndarray(self._shape, np.float32, memory.buf)
-        self._pool = make_pool(workers, _start_worker, pickle.dumps(data), memory.name, self._shape)
+        self.memory = _shared_memory(4 * int(np.prod(self._shape)), workers)
+        self._audio: np.ndarray | None = np.ndarray(self._shape, np.float32, self.memory.buf)
+        self.pool = make_pool(
+            workers, _start_worker, pickle.dumps(data), self.memory.name, self._shape
+        )
         self._pending: deque[tuple[int, Future[Int32[np.ndarray, " batch"]]]] = deque()
-        self._end = weakref.finalize(self, _shut_down, self._pool, memory)
+        self._end = weakref.finalize(self, _shut_down, self.pool, self.memory)
 
     def take(self, step: int) -> Batch:
         """The batch of a step; those that follow it are begun."""
@@ -128,7 +130,7 @@ class _Ahead:
     def _begin(self, step: int) -> None:
         for ahead in range(step + len(self._pending), step + self._slots):
             slot = ahead % self._slots
-            self._pending.append((ahead, self._pool.submit(_make_batch, ahead, slot)))
+            self._pending.append((ahead, self.pool.submit(_make_batch, ahead, slot)))
 
     def _forget(self) -> None:
         """No slot may be written to after it has been given to another step."""

@@ -163,7 +163,7 @@ def test_workers_make_the_same_batches_without_jax(numbered, workers):
         next(loader)
         loader.restore(state)  # back by a step, with batches under way
         np.testing.assert_array_equal(next(loader)["audio"], expected.batch(9)["audio"])
-        assert not any(loader._ahead._pool.submit(_has_jax).result() for _ in range(workers))
+        assert not any(loader._ahead.pool.submit(_has_jax).result() for _ in range(workers))
 
 
 def _has_jax() -> bool:
@@ -197,19 +197,20 @@ def test_crops_have_a_sample_at_least(numbered):
 
 
 def test_closing_twice_is_fine_and_then_it_is_over(numbered):
-    before = set(SHARED.iterdir()) if SHARED.is_dir() else set()
     with BatchLoader(config(numbered, workers=1), 16000) as loader:
         next(loader)
+        memory = SHARED / loader._ahead.memory.name
+        assert memory.exists() or not SHARED.is_dir()
         loader.close()
     with pytest.raises(LoaderError, match="closed"):
         next(loader)
-    assert not SHARED.is_dir() or set(SHARED.iterdir()) <= before
+    assert not memory.exists()
 
 
 def test_a_worker_that_dies_is_reported(numbered):
     with BatchLoader(config(numbered, workers=1), 16000) as loader:
         next(loader)
-        for process in list(loader._ahead._pool._processes.values()):
+        for process in list(loader._ahead.pool._processes.values()):
             process.kill()
         with pytest.raises(LoaderError, match="a worker process of the data loader was ended"):
             list(islice(loader, 5))
@@ -231,7 +232,8 @@ from l3ac_jax.data_config import CorpusConfig, DataConfig
 data = DataConfig(corpora=(CorpusConfig(corpus="folder", path=sys.argv[1]),), seconds=0.2)
 loader = BatchLoader(data, 16000)
 next(loader)
-print(*(process.pid for process in loader._ahead._pool._processes.values()), flush=True)
+workers = loader._ahead.pool._processes.values()
+print(loader._ahead.memory.name, *(process.pid for process in workers), flush=True)
 time.sleep(float(sys.argv[2]))
 """
 
@@ -240,7 +242,6 @@ time.sleep(float(sys.argv[2]))
 def test_workers_end_with_a_script_that_does_not_close_its_loader(numbered, end):
     """Nor guards its main part: workers do not run it again."""
     root = Path(__file__).parents[2]
-    before = set(SHARED.iterdir()) if SHARED.is_dir() else set()
     with subprocess.Popen(
         [sys.executable, "-c", SCRIPT, numbered[0], "0" if end is None else "60"],
         env=os.environ | {"PYTHONPATH": str(root)},
@@ -248,19 +249,17 @@ def test_workers_end_with_a_script_that_does_not_close_its_loader(numbered, end)
         stderr=subprocess.PIPE,
         text=True,
     ) as script:
-        workers = [int(pid) for pid in script.stdout.readline().split()]
+        name, *pids = script.stdout.readline().split()
+        memory, workers = SHARED / name, [int(pid) for pid in pids]
         assert len(workers) == 2
         if end is not None:
             script.send_signal(end)
         _, errors = script.communicate(timeout=60)
     assert end is not None or (script.returncode, errors) == (0, "")
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and any(map(is_running, workers)):
+    while time.monotonic() < deadline and (any(map(is_running, workers)) or memory.exists()):
         time.sleep(0.05)
-    assert not any(map(is_running, workers))
-    while time.monotonic() < deadline and SHARED.is_dir() and set(SHARED.iterdir()) - before:
-        time.sleep(0.05)
-    assert not SHARED.is_dir() or set(SHARED.iterdir()) <= before
+    assert not any(map(is_running, workers)) and not memory.exists()
 
 
 def is_running(pid: int) -> bool:
