@@ -26,6 +26,7 @@ from l3ac_jax.model_config import (
     TransformerConfig,
 )
 from l3ac_jax.toml_layers import COMMAND_LINE, ConfigError, Origins, read_layers
+from l3ac_jax.training_config import TrainingConfig
 
 __all__ = [
     "PUBLISHED",
@@ -46,10 +47,11 @@ PUBLISHED = ("0k75bps", "1kbps", "1k5bps", "3kbps")
 
 
 class ExperimentConfig(Table, frozen=True):
-    """A whole configuration file. [data] is only needed for training."""
+    """A whole configuration file. [data] and [training] are only needed for training."""
 
     model: CodecConfig
     data: DataConfig | None = None
+    training: TrainingConfig | None = None
 
 
 def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> ExperimentConfig:

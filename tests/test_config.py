@@ -204,7 +204,7 @@ def test_bad_overrides_name_the_command_line_and_the_key(words, message):
     ("text", "message"),
     [
         ("model.transformer.windw_size = 5", "windw_size: unknown key; did you mean window_size?"),
-        ("[training]", "training: unknown key; known here: model"),
+        ("[speed]", "speed: unknown key; known here: model, data, training"),
         ("model.sample_rate = '16000'", "model.sample_rate: input should be a valid integer"),
         ("model.sample_rate = 0", "model.sample_rate: input should be greater than 0, got 0"),
         ("model.use_norm = 1", "model.use_norm: input should be a valid boolean, got 1"),
@@ -326,6 +326,22 @@ def test_published_recipes_name_their_data(name):
     ]
     assert len({corpus.weight for corpus in data.corpora}) == 1
     assert data.steps_per_epoch == 3750
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_recipes_are_the_authors(name):
+    training = published_config(name).training
+    every = {"0k75bps": 25, "1kbps": 22, "1k5bps": 20, "3kbps": 15}
+    assert (training.epochs, training.discriminator.every) == (70, every[name])
+    loss, optimizer, judges = training.loss, training.optimizer, training.discriminator
+    assert (loss.waveform, loss.stft, loss.mel, loss.perceptual) == (100, 1, 0, 1)
+    assert (loss.perceptual_maximum, loss.adversarial_maximum) == (5, 10)
+    assert (loss.adversarial, loss.feature_matching) == (1, 2)
+    assert (optimizer.initial_rate, optimizer.peak_rate) == (5e-5, 5e-4)
+    assert (optimizer.final_rate, optimizer.warmup) == (5e-6, 0.4)
+    assert (optimizer.weight_decay, judges.optimizer.weight_decay) == (0, 1e-5)
+    assert (optimizer.clip_norm, judges.optimizer.clip_norm) == (1e4, 10)
+    assert (judges.periods, judges.fft_sizes) == ((2, 3, 5, 7, 11), (126, 542, 1418, 2296))
 
 
 @pytest.mark.parametrize(
