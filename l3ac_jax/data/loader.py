@@ -38,6 +38,7 @@ class LoaderError(RuntimeError):
 class BatchLoader(Iterator[Batch]):
     """Endless batches from step 0 on, the same for any number of workers.
 
+    With several hosts, `process_index` and `process_count` are JAX's: each reads its own shards.
     `workers` processes (0: this one, when asked) make up to two batches each ahead. Close it, or
     use it as a context manager. Raises what `TrainingData` raises, at once or when the batch that
     shows it comes up, and LoaderError when the workers cannot do their work.

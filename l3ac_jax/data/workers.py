@@ -19,8 +19,10 @@ import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import SpawnContext
+from multiprocessing.synchronize import Barrier
 
 SPAWN: SpawnContext = multiprocessing.get_context("spawn")
+START_SECONDS = 300
 
 
 def make_pool(workers: int, start: Callable[..., None], *arguments: object) -> ProcessPoolExecutor:
@@ -29,10 +31,12 @@ def make_pool(workers: int, start: Callable[..., None], *arguments: object) -> P
     `arguments` must be things whose classes do not import JAX: give others as pickled bytes.
     """
     # Also `start` is only unpickled once JAX is out of reach: its module may import Grain.
-    initial = (pickle.dumps(start), arguments)
+    initial = (SPAWN.Barrier(workers), pickle.dumps(start), arguments)
     pool = ProcessPoolExecutor(workers, mp_context=SPAWN, initializer=_start, initargs=initial)
     with _quiet_start():
-        pool.submit(os.getpid)  # starts all of them
+        # A task starts a process where none is idle, and none is before all have met.
+        for _ in range(workers):
+            pool.submit(os.getpid)
     return pool
 
 
@@ -57,7 +61,8 @@ def _quiet_start() -> Iterator[None]:
 _starting = threading.Lock()
 
 
-def _start(start: bytes, arguments: tuple[object, ...]) -> None:
+def _start(all_started: Barrier, start: bytes, arguments: tuple[object, ...]) -> None:
+    all_started.wait(START_SECONDS)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.modules["jax"] = None  # type: ignore[assignment]  # an import raises ImportError

@@ -225,12 +225,13 @@ def test_too_little_shared_memory_is_reported(numbered, monkeypatch):
 
 
 SCRIPT = """
+print("main", flush=True)
 import os, sys, time
 import jax
 from l3ac_jax.data.loader import SHARED, BatchLoader, LoaderError
 from l3ac_jax.data_config import CorpusConfig, DataConfig
 data = DataConfig(corpora=(CorpusConfig(corpus="folder", path=sys.argv[1]),), seconds=0.2)
-loader = BatchLoader(data, 16000)
+loader = BatchLoader(data, 16000, workers=3)
 next(loader)
 workers = loader._ahead.pool._processes.values()
 print(loader._ahead.memory.name, *(process.pid for process in workers), flush=True)
@@ -239,19 +240,21 @@ time.sleep(float(sys.argv[2]))
 
 
 @pytest.mark.parametrize("end", [None, signal.SIGTERM, signal.SIGKILL])
-def test_workers_end_with_a_script_that_does_not_close_its_loader(numbered, end):
-    """Nor guards its main part: workers do not run it again."""
+def test_workers_end_with_a_script_that_does_not_close_its_loader(numbered, tmp_path, end):
+    """Nor guards its main part, nor keeps JAX out of it: workers do not run it again."""
+    (tmp_path / "script.py").write_text(SCRIPT)
     root = Path(__file__).parents[2]
     with subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, numbered[0], "0" if end is None else "60"],
+        [sys.executable, tmp_path / "script.py", numbered[0], "0" if end is None else "60"],
         env=os.environ | {"PYTHONPATH": str(root)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as script:
+        assert script.stdout.readline() == "main\n"
         name, *pids = script.stdout.readline().split()
         memory, workers = SHARED / name, [int(pid) for pid in pids]
-        assert len(workers) == 2
+        assert len(workers) == 3
         if end is not None:
             script.send_signal(end)
         _, errors = script.communicate(timeout=60)
