@@ -16,12 +16,16 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
-def test_an_interruption_waits_for_the_start_and_leaves_nothing_changed(interruptible):
-    main = sys.modules["__main__"]
-    started = False
-    with pytest.raises(KeyboardInterrupt), _quiet_start():
+def interrupt(started: list[bool]) -> None:
+    with _quiet_start():
         os.kill(os.getpid(), signal.SIGINT)
-        started = True
+        started.append(True)
+
+
+def test_an_interruption_waits_for_the_start_and_leaves_nothing_changed(interruptible):
+    main, started = sys.modules["__main__"], []
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(started)
     assert started
     assert sys.modules["__main__"] is main
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGINT, signal.SIGTERM}
