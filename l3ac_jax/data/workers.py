@@ -44,7 +44,9 @@ def make_pool(workers: int, start: Callable[..., None], *arguments: object) -> P
 def _quiet_start() -> Iterator[None]:
     """Processes started in this block do not run the main script again, and never hear Ctrl-C.
 
-    Ctrl-C and SIGTERM wait for the end of the block: half-started processes would complain.
+    Ctrl-C and SIGTERM that reach this thread wait for the end of the block, since half-started
+    processes would complain. In a program with more threads another one may take them; then they
+    interrupt the block, which still puts everything back.
     """
     with _starting:
         main = sys.modules["__main__"]
@@ -62,9 +64,9 @@ _starting = threading.Lock()
 
 
 def _start(all_started: Barrier, start: bytes, arguments: tuple[object, ...]) -> None:
-    all_started.wait(START_SECONDS)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    all_started.wait(START_SECONDS)
     sys.modules["jax"] = None  # type: ignore[assignment]  # an import raises ImportError
     logging.getLogger("absl").setLevel(logging.ERROR)  # on which Grain remarks
     pickle.loads(start)(*arguments)
