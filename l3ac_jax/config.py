@@ -90,21 +90,30 @@ def _configs_folder() -> Path:
 
 
 def _anchor_paths(tables: dict[str, Any], origins: Origins) -> None:
-    """Make the paths of corpora absolute: relative ones are seen from the file that names them.
+    """Make paths absolute: relative ones are seen from the file that names them.
 
     What begins with $NAME or ~ stays as it is, to be looked up on the machine that reads the data.
     """
-    for keys in (("data",), ("data", "evaluation")):
-        table: Any = tables
-        for key in keys:
-            table = table.get(key) if isinstance(table, dict) else None
-        corpora = table.get("corpora") if isinstance(table, dict) else None
-        origin = origins.get((*keys, "corpora"))
+    places = [
+        (corpus, "path", (*keys, "corpora"))
+        for keys in (("data",), ("data", "evaluation"))
+        for corpus in _inside(tables, (*keys, "corpora"), list)
+        if isinstance(corpus, dict)
+    ]
+    places.append((_inside(tables, ("training",), dict), "whisper", ("training", "whisper")))
+    for table, key, origin_key in places:
+        origin = origins.get(origin_key)
         folder = Path() if origin in (None, COMMAND_LINE) else Path(origin).parent
-        for corpus in corpora if isinstance(corpora, list) else []:
-            path = corpus.get("path") if isinstance(corpus, dict) else None
-            if isinstance(path, str) and path and path[0] not in "$~":
-                corpus["path"] = os.path.normpath(folder.absolute() / path)
+        path = table.get(key)
+        if isinstance(path, str) and path and path[0] not in "$~":
+            table[key] = os.path.normpath(folder.absolute() / path)
+
+
+def _inside(tables: Any, keys: tuple[str, ...], kind: type) -> Any:
+    """What a dotted key leads to, if it is of a kind, else an empty one: errors come later."""
+    for key in keys:
+        tables = tables.get(key) if isinstance(tables, dict) else None
+    return tables if isinstance(tables, kind) else kind()
 
 
 def _innermost(problems: Sequence[Any]) -> list[Any]:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from l3ac_jax.config_tables import Fraction, NonNegative, Positive, PositiveInt, Sizes, Table
+from l3ac_jax.config_tables import (
+    Fraction,
+    NaturalInt,
+    NonNegative,
+    Positive,
+    PositiveInt,
+    Sizes,
+    Table,
+)
 
 
 class OptimizerConfig(Table, frozen=True):
@@ -60,16 +68,51 @@ class DiscriminatorConfig(Table, frozen=True):
     optimizer: OptimizerConfig = OptimizerConfig(weight_decay=1e-5, clip_norm=10.0)
 
 
-class TrainingConfig(Table, frozen=True):
-    """How long and towards what. A step is one batch of the data, in `micro_batches` parts.
+class ValidationConfig(Table, frozen=True):
+    """Evaluation on `data.evaluation` every `every` steps (None: once an epoch), and at the end.
 
-    With `average_decay` above 0, an exponential moving average of the weights is what is evaluated
-    and kept as the model.
+    `examples` of the clips are kept as audio and spectrograms.
+    """
+
+    every: PositiveInt | None = None
+    examples: NaturalInt = 3
+    batch_size: PositiveInt = 4
+    workers: NaturalInt = 2
+
+
+class CheckpointConfig(Table, frozen=True):
+    """A checkpoint every `every` steps and at every evaluation.
+
+    The last `keep_last` of them are kept, and the `keep_best` best by what evaluation said of
+    `best_by`: the lowest loss (of the terms that need no discriminator), the highest score.
+    """
+
+    every: PositiveInt = 1000
+    keep_last: PositiveInt = 2
+    keep_best: PositiveInt = 1
+    best_by: Literal["loss", "stoi", "pesq"] = "stoi"
+
+
+class TrainingConfig(Table, frozen=True):
+    """How long, towards what, and how it is kept. A step is one batch of the data.
+
+    It is computed in `micro_batches` parts. With `average_decay` above 0, an exponential moving
+    average of the weights is what is evaluated and kept as the model. `precision` is that of
+    convolutions and matrix products; parameters, losses, norms and the quantizer are float32.
+    `whisper` is the file of Whisper's weights, for the perceptual loss; without one they come from
+    the hub. Training ends after `max_skipped` steps in a row that were not finite.
     """
 
     epochs: PositiveInt = 70
+    seed: NaturalInt = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
     micro_batches: PositiveInt = 1
     average_decay: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0
+    whisper: Annotated[str, Field(strict=True, min_length=1)] | None = None
+    max_skipped: PositiveInt = 20
+    log_every: PositiveInt = 10
     loss: LossWeights = LossWeights()
     optimizer: OptimizerConfig = OptimizerConfig()
     discriminator: DiscriminatorConfig
+    evaluation: ValidationConfig = ValidationConfig()
+    checkpoints: CheckpointConfig = CheckpointConfig()

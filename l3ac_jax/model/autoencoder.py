@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from . import ops
 from .layers import (
     BlockOptions,
     ChannelNorm,
@@ -153,7 +154,7 @@ class Decoder(nn.Module):
             h = stage(h, lengths)
             lengths = None if lengths is None else lengths * stage.factor
         h = self.snake(self.final(h, lengths))
-        return jnp.tanh(self.output(h, lengths)[..., 0])
+        return jnp.tanh(ops.at_least_float32(self.output(h, lengths)[..., 0]))
 
     def reach(self, span: Span) -> Span:
         return chain([self.input, *self.stage, self.final, self.output], span)

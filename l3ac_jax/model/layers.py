@@ -6,6 +6,9 @@ input frames an output frame depends on.
 
 With `folded`, a layer holds the parameters of inference (see folding.py): no weight norm, no GRN,
 no affine part in its norms.
+
+A layer computes in the type of the frames that it gets, and gives that type; its parameters stay
+what they are. In bfloat16, weight norm, norms and Snake are still computed in float32.
 """
 
 import dataclasses
@@ -13,6 +16,7 @@ import dataclasses
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from . import ops
@@ -27,11 +31,12 @@ kernel_init = nn.initializers.truncated_normal(stddev=0.02, lower=-100.0, upper=
 
 @dataclasses.dataclass(frozen=True)
 class BlockOptions:
-    """What is the same for all convolutional blocks of a model."""
+    """What is the same for all convolutional blocks of a model; `dtype` None: as the input."""
 
     use_norm: bool = True
     activation: str = "snake"
     folded: bool = False
+    dtype: DTypeLike | None = None
 
 
 def normalized_kernel(kernel: Float[Array, "*k d"], scale: Float[Array, " d"]):
@@ -40,17 +45,19 @@ def normalized_kernel(kernel: Float[Array, "*k d"], scale: Float[Array, " d"]):
     return kernel * ops.per_channel(scale / norm, kernel)
 
 
-def weight_normed(module: nn.Module, shape: tuple[int, ...], folded: bool) -> tuple[Array, Array]:
+def weight_normed(
+    module: nn.Module, shape: tuple[int, ...], folded: bool, dtype: DTypeLike
+) -> tuple[Array, Array]:
     """The kernel (weight norm applied) and the bias of a layer, the last axis its output."""
     kernel = module.param("kernel", kernel_init, shape)
     bias = module.param("bias", nn.initializers.zeros, shape[-1:])
-    if folded:
-        return kernel, bias
 
     def initial_scale(_key):
         return jnp.sqrt(jnp.sum(jnp.square(kernel), axis=tuple(range(kernel.ndim - 1))))
 
-    return normalized_kernel(kernel, module.param("scale", initial_scale)), bias
+    if not folded:
+        kernel = normalized_kernel(kernel, module.param("scale", initial_scale))
+    return kernel.astype(dtype), bias.astype(dtype)
 
 
 class Dense(nn.Module):
@@ -61,7 +68,7 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t d"]:
-        kernel, bias = weight_normed(self, (x.shape[-1], self.features), self.folded)
+        kernel, bias = weight_normed(self, (x.shape[-1], self.features), self.folded, x.dtype)
         y = x @ kernel
         return y + ops.per_channel(bias, y)
 
@@ -88,10 +95,11 @@ class PlainDense(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n d"]:
         init = torch_uniform(x.shape[-1])
-        y = x @ self.param("kernel", init, (x.shape[-1], self.features))
+        y = x @ self.param("kernel", init, (x.shape[-1], self.features)).astype(x.dtype)
         if not self.use_bias:
             return y
-        return y + ops.per_channel(self.param("bias", init, (self.features,)), y)
+        bias = self.param("bias", init, (self.features,)).astype(x.dtype)
+        return y + ops.per_channel(bias, y)
 
 
 class Conv(nn.Module):
@@ -109,7 +117,7 @@ class Conv(nn.Module):
     def valid(self, x: Frames) -> Float[Array, "b u d"]:
         """The convolution of the frames that have `halo` neighbours on either side."""
         shape = (self.width, x.shape[-1], self.features)
-        kernel, bias = weight_normed(self, shape, self.folded)
+        kernel, bias = weight_normed(self, shape, self.folded, x.dtype)
         y = ops.conv(x, kernel, self.dilation)
         return y + ops.per_channel(bias, y)
 
@@ -134,7 +142,7 @@ class DepthwiseConv(nn.Module):
     @nn.compact
     def valid(self, x: Frames) -> Float[Array, "b u c"]:
         """The convolution of the frames that have `halo` neighbours on either side."""
-        kernel, bias = weight_normed(self, (self.width, x.shape[-1]), self.folded)
+        kernel, bias = weight_normed(self, (self.width, x.shape[-1]), self.folded, x.dtype)
         y = ops.depthwise_conv(x, kernel, self.dilation)
         return y + ops.per_channel(bias, y)
 
@@ -156,7 +164,7 @@ class StridedConv(nn.Module):
     @nn.compact
     def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u d"]:
         shape = (self.stride, x.shape[-1], self.features)
-        kernel, bias = weight_normed(self, shape, self.folded)
+        kernel, bias = weight_normed(self, shape, self.folded, x.dtype)
         y = ops.strided_conv(x, kernel)
         return y + ops.per_channel(bias, y)
 
@@ -191,10 +199,10 @@ class ChannelNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Frames) -> Frames:
-        x = ops.standardize_channels(x, self.eps)
-        if self.folded:
-            return x
-        return affine(self, x)
+        y = ops.standardize_channels(ops.at_least_float32(x), self.eps)
+        if not self.folded:
+            y = affine(self, y)
+        return y.astype(x.dtype)
 
 
 class Snake(nn.Module):
@@ -214,8 +222,8 @@ class GRN(nn.Module):
 
     @nn.compact
     def __call__(self, x: Frames) -> Frames:
-        gamma = self.param("gamma", nn.initializers.zeros, x.shape[-1:])
-        beta = self.param("beta", nn.initializers.zeros, x.shape[-1:])
+        gamma = self.param("gamma", nn.initializers.zeros, x.shape[-1:]).astype(x.dtype)
+        beta = self.param("beta", nn.initializers.zeros, x.shape[-1:]).astype(x.dtype)
         return x * ops.per_channel(1 + gamma, x) + ops.per_channel(beta, x)
 
 

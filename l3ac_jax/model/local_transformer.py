@@ -50,9 +50,10 @@ def rotate(x: Float[Array, "*bwh i d"], positions: Float[Array, " i"]) -> Array:
     """
     width = x.shape[-1]
     frequencies = 1.0 / 10000 ** (jnp.arange(0, width, 2, dtype=jnp.float32) / width)
-    angles = (positions[:, None] * frequencies[None]).astype(x.dtype)
+    angles = positions[:, None] * frequencies[None]
+    angles = angles.astype(jnp.promote_types(x.dtype, angles.dtype))
     angles = angles.reshape((1,) * (x.ndim - 2) + angles.shape)
-    cos, sin = jnp.cos(angles), jnp.sin(angles)
+    cos, sin = jnp.cos(angles).astype(x.dtype), jnp.sin(angles).astype(x.dtype)
     first, second = jnp.split(x, 2, axis=-1)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
@@ -103,10 +104,13 @@ def _split_windows(x: Heads, window: int) -> Float[Array, "b w h i d"]:
 
 def _attend(query, key, value, bias):
     """Softmax attention over (b, w, h, i, d) queries and (b, w, h, j, d) keys and values."""
-    scores = jnp.einsum("bwhid,bwhjd->bwhij", query, key) + bias[None, None]
+    precise = jnp.promote_types(query.dtype, jnp.float32)
+    scores = jnp.einsum("bwhid,bwhjd->bwhij", query, key, preferred_element_type=precise)
+    scores = scores + bias[None, None]
     weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
     # dividing the small result instead of the weights saves a pass over them
-    return jnp.einsum("bwhij,bwhjd->bwhid", weights, value) / weights.sum(axis=-1, keepdims=True)
+    mixed = jnp.einsum("bwhij,bwhjd->bwhid", weights.astype(value.dtype), value)
+    return mixed / weights.sum(axis=-1, keepdims=True).astype(value.dtype)
 
 
 class PositionBias(nn.Module):

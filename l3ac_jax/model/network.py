@@ -5,6 +5,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from l3ac_jax.config import CodecConfig
@@ -33,15 +34,18 @@ class Reconstruction(NamedTuple):
 class Network(nn.Module):
     """L3AC. Shapes: b clips, t samples, n tokens (t / hop length, rounded up), f features.
 
-    `folded` takes the parameters that `folding.fold` makes for inference.
+    `folded` takes the parameters that `folding.fold` makes for inference. With `dtype` bfloat16,
+    convolutions and matrix products are computed in it; audio, pooling, norms and the quantizer
+    stay in float32, and so do the parameters.
     """
 
     config: CodecConfig
     folded: bool = False
+    dtype: DTypeLike | None = None
 
     def setup(self):
         config = self.config
-        options = BlockOptions(config.use_norm, config.activation, self.folded)
+        options = BlockOptions(config.use_norm, config.activation, self.folded, self.dtype)
         pooling = config.tpooling
         self.encoder = Encoder(
             config.feature_dim,
@@ -97,7 +101,7 @@ class Network(nn.Module):
         self, audio: Signal, lengths: Lengths = None, noise_key: Array | None = None
     ) -> tuple[Features, Tokens]:
         """Quantized features and tokens of (b, t) audio; `lengths` in samples."""
-        return self.quantizer(self.analyze(audio, lengths), noise_key)
+        return self.quantizer(ops.at_least_float32(self.analyze(audio, lengths)), noise_key)
 
     def analyze(self, audio: Signal, lengths: Lengths = None) -> Features:
         """The features that are quantized."""
@@ -113,6 +117,8 @@ class Network(nn.Module):
 
     def decode(self, features: Features, lengths: Lengths = None) -> Signal:
         """(b, n · hop length) audio of quantized features; `lengths` in tokens."""
+        if self.dtype is not None:
+            features = features.astype(self.dtype)
         decoded = self.decoder_transformer(features, lengths)
         if lengths is not None:
             lengths = lengths * self.config.transformer.compress_rate

@@ -36,6 +36,11 @@ def mask_frames(x: Float[Array, "b t *c"], lengths: Lengths, fill: float = 0.0):
     return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - 2)), x, fill)
 
 
+def at_least_float32(x: Array) -> Array:
+    """`x` in float32 where it has less: for what does not bear 8 bits (norms, softmax, angles)."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def per_channel(values: Float[Array, " c"], x: Array) -> Array:
     """`values` with the axes that let it meet `x` channel by channel."""
     return values.reshape((1,) * (x.ndim - 1) + values.shape)
@@ -244,4 +249,5 @@ def standardize_channels(x: Float[Array, "b t c"], eps: float) -> Float[Array, "
 
 def gelu(x: Array) -> Array:
     """Exact GELU; `jax.nn.gelu` goes through erfc, which is slower and rounds differently."""
-    return 0.5 * x * (1 + jax.lax.erf(x * np.float32(np.sqrt(0.5))))
+    y = at_least_float32(x)
+    return (0.5 * y * (1 + jax.lax.erf(y * float(np.sqrt(0.5))))).astype(x.dtype)

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .ops import at_least_float32
+
 
 def _fit(function, degree: int) -> list[float]:
     """Chebyshev-node polynomial of `function` on [0, (pi/2)²], constant term first."""
@@ -61,4 +63,5 @@ def _sin_squared_jvp(primals, tangents):
 def snake(x: Float[Array, "... c"], alpha: Float[Array, " c"]) -> Float[Array, "... c"]:
     """x + sin²(alpha·x) / (alpha + 1e-8), alpha per channel (arXiv 2006.08195)."""
     alpha = alpha.reshape((1,) * (x.ndim - 1) + alpha.shape)
-    return x + sin_squared(alpha * x) * (1 / (alpha + 1e-8))
+    angle = at_least_float32(x)
+    return (angle + sin_squared(alpha * angle) * (1 / (alpha + 1e-8))).astype(x.dtype)

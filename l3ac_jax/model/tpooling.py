@@ -43,7 +43,8 @@ class TrendBranch(nn.Module):
 
     @nn.compact
     def __call__(self, x: Signal, lengths: Lengths = None) -> Float[Array, "b t d"]:
-        kernel, bias = weight_normed(self, (CONV_WIDTH, 1, self.features), self.folded)
+        shape = (CONV_WIDTH, 1, self.features)
+        kernel, bias = weight_normed(self, shape, self.folded, x.dtype)
         trend = ops.mask_frames(tpool(x, self.pooling, self.absolute, lengths), lengths)
         y = ops.signal_conv(trend, kernel[:, 0], self.dilation)
         return y + ops.per_channel(bias, y)
@@ -86,6 +87,8 @@ class TConv(nn.Module):
     def __call__(self, x: Signal, lengths: Lengths = None) -> Frames:
         views = [branch(x, lengths) for branch in self.branch]
         views = jnp.concatenate([*views, x[..., None]], axis=-1)
+        if self.options.dtype is not None:
+            views = views.astype(self.options.dtype)
         width = self.expand.features
         return in_blocks(self, views, lengths, 0, width, self.options.folded)
 
@@ -122,9 +125,9 @@ class EnhanceBlock(nn.Module):
         self.merge = PlainDense(self.channels)
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
-        leader = x[..., 0]
+        leader = ops.at_least_float32(x[..., 0])
         trends = [branch(leader, lengths)[..., 0] for branch in self.branch]
-        gain = self.merge(self.norm(trends, lengths))
+        gain = self.merge(self.norm(trends, lengths).astype(x.dtype))
         return x + x * gain
 
     def local_reach(self, span: Span) -> Span:

@@ -5,6 +5,7 @@ from typing import TypedDict, cast
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from l3ac_jax.config import CodecConfig
@@ -32,6 +33,8 @@ class Objective:
     config: CodecConfig
     weights: LossWeights
     discriminators: Discriminators
+    dtype: DTypeLike = jnp.float32
+    """of convolutions and matrix products"""
 
     @property
     def adversarial(self) -> bool:
@@ -52,7 +55,31 @@ class Objective:
         leave their terms out. Without `noise_key` the quantizer only rounds.
         """
         weights, (audio, lengths) = self.weights, (batch["audio"], batch["lengths"])
-        generated = self._reconstruct(params, batch, noise_key)
+        generated = self._reconstruct(params, batch, noise_key).audio
+        total, terms = self._compare(generated, whisper, batch)
+        if self.adversarial:
+            assert discriminators is not None
+            fake, real = (self._judge(discriminators, x, lengths) for x in (generated, audio))
+            counts = self.discriminators.map_lengths(lengths)
+            terms["adversarial"] = losses.generator_loss(fake, counts)
+            terms["features"] = losses.feature_matching_loss(fake, real, counts)
+            both = terms["adversarial"] + weights.feature_matching * terms["features"]
+            total += weights.adversarial * _limited(both, weights.adversarial_maximum)
+        return total, terms
+
+    def of_evaluation(
+        self, params: dict, whisper: dict | None, batch: Batch
+    ) -> tuple[Reconstruction, Terms]:
+        """What comes out without noise, and its `loss`: the terms that need no discriminators."""
+        result = self._reconstruct(params, batch)
+        total, terms = self._compare(result.audio, whisper, batch)
+        return result, {"loss": total, **terms}
+
+    def _compare(
+        self, generated: Array, whisper: dict | None, batch: Batch
+    ) -> tuple[Scalar, Terms]:
+        """The terms that compare two signals, and their weighted sum."""
+        weights, (audio, lengths) = self.weights, (batch["audio"], batch["lengths"])
         terms: Terms = {}
         total = jnp.zeros(())
         if weights.waveform:
@@ -66,17 +93,12 @@ class Objective:
             total += weights.mel * terms["mel"]
         if weights.perceptual:
             assert whisper is not None
-            ours, reference = (perceptual_features(whisper, x, lengths) for x in (generated, audio))
+            ours, reference = (
+                perceptual_features(whisper, x, lengths, dtype=self.dtype)
+                for x in (generated, audio)
+            )
             terms["perceptual"] = losses.perceptual_loss(ours, jax.lax.stop_gradient(reference))
             total += weights.perceptual * _limited(terms["perceptual"], weights.perceptual_maximum)
-        if self.adversarial:
-            assert discriminators is not None
-            fake, real = (self._judge(discriminators, x, lengths) for x in (generated, audio))
-            counts = self.discriminators.map_lengths(lengths)
-            terms["adversarial"] = losses.generator_loss(fake, counts)
-            terms["features"] = losses.feature_matching_loss(fake, real, counts)
-            both = terms["adversarial"] + weights.feature_matching * terms["features"]
-            total += weights.adversarial * _limited(both, weights.adversarial_maximum)
         return total, terms
 
     def of_discriminators(
@@ -84,16 +106,20 @@ class Objective:
     ) -> tuple[Scalar, Terms]:
         """Least squares on real audio, and on audio that is generated without noise."""
         lengths = batch["lengths"]
-        generated = jax.lax.stop_gradient(self._reconstruct(params, batch))
+        generated = jax.lax.stop_gradient(self._reconstruct(params, batch).audio)
         fake, real = (self._judge(discriminators, x, lengths) for x in (generated, batch["audio"]))
         counts = self.discriminators.map_lengths(lengths)
         loss = losses.discriminator_loss(fake, real, counts)
         return loss, {}
 
-    def _reconstruct(self, params: dict, batch: Batch, noise_key: Array | None = None) -> Array:
-        network = Network(self.config)
+    def _reconstruct(
+        self, params: dict, batch: Batch, noise_key: Array | None = None
+    ) -> Reconstruction:
+        # In float32 the network computes as its input is, so that float64 stays that.
+        low = None if self.dtype == jnp.float32 else self.dtype
+        network = Network(self.config, dtype=low)
         result = network.apply({"params": params}, batch["audio"], batch["lengths"], noise_key)
-        return cast(Reconstruction, result).audio
+        return cast(Reconstruction, result)
 
     def _judge(self, params: dict, audio: Array, lengths: Array) -> losses.FeatureMaps:
         maps = self.discriminators.apply({"params": params}, audio, lengths)
@@ -103,10 +129,15 @@ class Objective:
 def make_objective(config: CodecConfig, training: TrainingConfig) -> Objective:
     """The objective of a configuration."""
     judges = training.discriminator
+    dtype = jnp.dtype(training.precision)
     discriminators = Discriminators(
-        judges.periods, judges.fft_sizes, judges.period_widths, judges.spectrum_width
+        judges.periods,
+        judges.fft_sizes,
+        judges.period_widths,
+        judges.spectrum_width,
+        dtype,
     )
-    return Objective(config, training.loss, discriminators)
+    return Objective(config, training.loss, discriminators, dtype)
 
 
 def _limited(value: Scalar, maximum: float | None) -> Scalar:

@@ -58,7 +58,8 @@ def one_cycle(config: OptimizerConfig, steps: int) -> OneCycle:
 def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
     """Clipping by the global norm, then Adam (or AdamW, with weight decay) on the schedule.
 
-    The schedule's values are in the state, as `hyperparams` of its second part.
+    The schedule's values are in the state, as `hyperparams` of its second part. Give it all
+    parameters as one vector: one by one they are thousands of operations to compile.
     """
     schedule = one_cycle(config, steps)
     adam = optax.inject_hyperparams(
@@ -70,5 +71,4 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
         eps=config.eps,
         weight_decay=config.weight_decay,
     )
-    # As one vector: a few hundred parameters one by one are ten thousand operations to compile.
-    return optax.flatten(optax.chain(optax.clip_by_global_norm(config.clip_norm), adam))
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adam)

@@ -1,4 +1,8 @@
-"""One step of training, as a pure function of state and batch."""
+"""One step of training, as pure functions of state and batch.
+
+The discriminators' part, in the steps where it is their turn, and the generator's are compiled
+apart: each once, where one function with a switch would compile the larger part twice.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +12,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Int, PyTree
 
 from l3ac_jax.model.network import init_params
@@ -49,12 +54,12 @@ class Steps:
         if self.objective.adversarial:
             audio = jnp.zeros((1, self.objective.config.sample_rate))
             judges = dict(jax.jit(self.objective.discriminators.init)(judge_key, audio)["params"])
-            judge_state = self._discriminator_optimizer.init(judges)
+            judge_state = self._discriminator_optimizer.init(ravel_pytree(judges)[0])
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             key=key,
             params=params,
-            optimizer=self._optimizer.init(params),
+            optimizer=self._optimizer.init(ravel_pytree(params)[0]),
             average=jax.tree.map(jnp.copy, params) if self.config.average_decay else None,
             discriminators=judges,
             discriminator_optimizer=judge_state,
@@ -69,33 +74,48 @@ class Steps:
     def take(
         self, state: TrainState, batch: Batch, whisper: dict | None, with_discriminators: bool
     ) -> tuple[TrainState, Terms]:
-        """One step: the discriminators first where it is their turn, then the generator.
-
-        Returns the new state, and the terms of the losses with `loss`, `gradient_norm`,
-        `learning_rate`, and for the discriminators the same with a prefix. A step whose loss or
-        gradient is not finite changes nothing but the counts.
-        """
-        metrics: Terms = {}
-        finite = jnp.array(True)
+        """One step: the discriminators first where it is their turn, then the generator."""
+        judged: Terms = {}
         if with_discriminators:
-            assert state.discriminators is not None and state.discriminator_optimizer is not None
-            grad = jax.value_and_grad(self.objective.of_discriminators, has_aux=True)
-            judges, judge_state, judged, finite = _update(
-                lambda p, part, _: grad(p, state.params, part),
-                self._discriminator_optimizer,
-                state.discriminators,
-                state.discriminator_optimizer,
-                self._micro_batches(batch),
-                None,
-            )
-            state = state.replace(discriminators=judges, discriminator_optimizer=judge_state)
-            metrics |= {f"discriminator_{name}": value for name, value in judged.items()}
+            state, judged = self.train_discriminators(state, batch)
+        state, metrics = self.train_generator(state, batch, whisper)
+        return state, judged | metrics
 
+    def train_discriminators(self, state: TrainState, batch: Batch) -> tuple[TrainState, Terms]:
+        """The discriminators' part of a step, which does not count it.
+
+        Returns what `train_generator` does, the names with `discriminator_` before them.
+        """
+        assert state.discriminators is not None and state.discriminator_optimizer is not None
+        grad = jax.value_and_grad(self.objective.of_discriminators, has_aux=True)
+        judges, judge_state, metrics, finite = _update(
+            lambda p, part, _: grad(p, state.params, part),
+            self._discriminator_optimizer,
+            state.discriminators,
+            state.discriminator_optimizer,
+            self._micro_batches(batch),
+            None,
+        )
+        state = state.replace(
+            discriminators=judges,
+            discriminator_optimizer=judge_state,
+            skipped=state.skipped + jnp.where(finite, 0, 1),
+        )
+        return state, {f"discriminator_{name}": value for name, value in metrics.items()}
+
+    def train_generator(
+        self, state: TrainState, batch: Batch, whisper: dict | None
+    ) -> tuple[TrainState, Terms]:
+        """The generator's part of a step.
+
+        Returns the new state, and the terms of the losses with `loss`, `gradient_norm` and
+        `learning_rate`. A step whose loss or gradient is not finite changes nothing but the counts.
+        """
         grad = jax.value_and_grad(self.objective.of_generator, has_aux=True)
         keys = jax.random.split(
             jax.random.fold_in(state.key, state.step), self.config.micro_batches
         )
-        params, optimizer, taken, generator_finite = _update(
+        params, optimizer, metrics, finite = _update(
             lambda p, part, key: grad(p, state.discriminators, whisper, part, key),
             self._optimizer,
             state.params,
@@ -103,19 +123,22 @@ class Steps:
             self._micro_batches(batch),
             keys,
         )
-        finite &= generator_finite
-        average = state.average
-        if average is not None:
-            average = optax.incremental_update(params, average, 1 - self.config.average_decay)
-        skipped = jnp.where(finite, 0, 1)
+        in_row = jnp.where(finite, 0, state.skipped_in_row + 1)
         return state.replace(
             step=state.step + 1,
             params=params,
             optimizer=optimizer,
-            average=average,
-            skipped=state.skipped + skipped,
-            skipped_in_row=jnp.where(finite, 0, state.skipped_in_row + 1),
-        ), metrics | taken
+            average=self._averaged(state.average, params, finite),
+            skipped=state.skipped + jnp.where(finite, 0, 1),
+            skipped_in_row=in_row,
+        ), metrics | {"skipped_in_row": in_row}
+
+    def _averaged(self, average: dict | None, params: dict, finite: Bool[Array, ""]) -> dict | None:
+        if average is None:
+            return None
+        (old, unravel), (new, _) = ravel_pytree(average), ravel_pytree(params)
+        share = jnp.where(finite, 1 - self.config.average_decay, 0.0)
+        return unravel(old + share * (new - old))
 
     @property
     def _optimizer(self) -> optax.GradientTransformation:
@@ -127,8 +150,9 @@ class Steps:
         return make_optimizer(discriminator.optimizer, -(-self.total // discriminator.every))
 
     def _micro_batches(self, batch: Batch) -> PyTree:
+        # Every n-th clip, not consecutive ones: on several devices each then keeps its own clips.
         parts = self.config.micro_batches
-        return jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+        return jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
 
 
 def _update(
@@ -156,11 +180,20 @@ def _update(
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         (terms, slope), _ = jax.lax.scan(add, zeros, (parts, keys))
         terms, slope = jax.tree.map(lambda x: x / count, (terms, slope))
-    norm = optax.tree.norm(slope)
+    flat_params, unravel = ravel_pytree(params)
+    flat_slope, _ = ravel_pytree(slope)
+    norm = jnp.linalg.norm(flat_slope)
     finite = jnp.isfinite(terms["loss"]) & jnp.isfinite(norm)
-    updates, new_state = optimizer.update(slope, state, params)
-    new_params = optax.apply_updates(params, updates)
-    chosen = jax.tree.map(partial(jnp.where, finite), (new_params, new_state), (params, state))
+    updates, new_state = optimizer.update(flat_slope, state, flat_params)
+    chosen, new_state = jax.tree.map(
+        partial(jnp.where, finite),
+        (optax.apply_updates(flat_params, updates), new_state),
+        (flat_params, state),
+    )
     rate = state[1].hyperparams["learning_rate"]  # type: ignore[index]
-    terms = {**terms, "gradient_norm": norm, "learning_rate": rate}
-    return chosen[0], chosen[1], terms, finite
+    return (
+        unravel(chosen),
+        new_state,
+        {**terms, "gradient_norm": norm, "learning_rate": rate},
+        finite,
+    )
