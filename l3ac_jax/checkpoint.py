@@ -5,11 +5,18 @@
     FOLDER/params.sha256  its files' checksums, as sha256sum writes and checks them
 
 A folder is written completely or not at all, and read on any kind of device.
+
+The folder of a training run holds checkpoints, of which the best one is its model:
+
+    RUN/checkpoints/STEP/params/           as above
+    RUN/checkpoints/STEP/run/metadata      JSON, with the ExperimentConfig as "config"
+    RUN/checkpoints/STEP/metrics/metrics   JSON, with "rank", highest for the best (not in all)
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,17 +24,21 @@ from typing import Any
 
 import jax
 import numpy as np
+from pydantic import ValidationError
 
-from l3ac_jax.config import ExperimentConfig, dump_config, load_config
+from l3ac_jax.config import ConfigError, ExperimentConfig, dump_config, load_config
 from l3ac_jax.folders import complete_folder
 from l3ac_jax.params import expected_params, flatten, in_words, mismatches
 from l3ac_jax.torch_files import WeightsError
 
-__all__ = ["MODEL_FILES", "PARAMS_FOLDER", "load_model", "save_model"]
+__all__ = ["MODEL_FILES", "PARAMS_FOLDER", "best_checkpoint", "load_model", "save_model"]
 
 CONFIG_FILE = "config.toml"
 PARAMS_FOLDER = "params"
 CHECKSUM_FILE = "params.sha256"
+CHECKPOINTS_FOLDER = "checkpoints"
+RUN_ITEM = "run"
+RANK = "rank"
 MODEL_FILES = frozenset({CONFIG_FILE, PARAMS_FOLDER, CHECKSUM_FILE})
 
 
@@ -53,16 +64,39 @@ def save_model(
 
 
 def load_model(folder: str | os.PathLike[str]) -> tuple[ExperimentConfig, dict[str, Any]]:
-    """The configuration and the parameters, as NumPy arrays, of a model folder.
+    """The configuration and the parameters, as NumPy arrays, of a model folder or a checkpoint.
 
     Raises ConfigError for the configuration, WeightsError for parameters that are damaged or do
     not belong to it.
     """
     folder = Path(folder)
-    config = load_config(folder / CONFIG_FILE)
+    checkpoint = (folder / RUN_ITEM).is_dir()
+    config = _checkpoint_config(folder) if checkpoint else load_config(folder / CONFIG_FILE)
     if (folder / CHECKSUM_FILE).exists():
         _check_files(folder)
     return config, _load_arrays(folder / PARAMS_FOLDER, expected_params(config.model))
+
+
+def best_checkpoint(run: str | os.PathLike[str]) -> Path | None:
+    """The best checkpoint of a training run, the newest one if none was evaluated, or None."""
+    # Unfinished ones have longer names.
+    folders = [path for path in Path(run, CHECKPOINTS_FOLDER).glob("*") if path.name.isdecimal()]
+    return max(folders, key=lambda path: (_rank(path), int(path.name)), default=None)
+
+
+def _rank(checkpoint: Path) -> float:
+    try:
+        return float(json.loads((checkpoint / "metrics" / "metrics").read_bytes())[RANK])
+    except (OSError, ValueError, KeyError, TypeError):
+        return -float("inf")
+
+
+def _checkpoint_config(checkpoint: Path) -> ExperimentConfig:
+    path = checkpoint / RUN_ITEM / "metadata"
+    try:
+        return ExperimentConfig.model_validate(json.loads(path.read_bytes())["config"])
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise ConfigError(f"{path}: holds no configuration: {_first_line(error)}") from error
 
 
 def _write_checksums(folder: Path) -> None:

@@ -1,7 +1,8 @@
-"""Folders that appear complete or not at all."""
+"""Folders that appear complete or not at all, and folders that one process at a time may use."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -68,3 +69,21 @@ def _put_in_place(new: Path, target: Path, old: Path) -> None:
         old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+class FolderInUseError(RuntimeError):
+    """A lock that another process holds."""
+
+
+@contextmanager
+def exclusive(lock: Path) -> Iterator[None]:
+    """Holds a lock file; the system lets go of that of a killed process.
+
+    Raises FolderInUseError if another process holds it, OSError if it cannot be written.
+    """
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderInUseError(str(lock)) from None
+        yield

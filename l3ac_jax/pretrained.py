@@ -1,13 +1,20 @@
-"""Where codecs come from: a published name, or a model folder."""
+"""Where codecs come from: a published name, a model folder, or a training run."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
-from l3ac_jax.checkpoint import load_model
+from l3ac_jax.checkpoint import (
+    CHECKPOINTS_FOLDER,
+    CONFIG_FILE,
+    RUN_ITEM,
+    best_checkpoint,
+    load_model,
+)
 from l3ac_jax.codec import L3AC
-from l3ac_jax.config import PUBLISHED, published_config
+from l3ac_jax.config import PUBLISHED, CodecConfig, published_config
 from l3ac_jax.hub import WEIGHT_FILES, download_weights
 from l3ac_jax.torch_weights import from_torch
 
@@ -24,33 +31,45 @@ def list_models() -> list[str]:
 
 
 def get_model(name: str | os.PathLike[str]) -> L3AC:
-    """A codec with its weights, by published name or from a model folder.
+    """A codec with its weights, by published name, from a model folder or from a training run.
 
     A published name means the published model even where a folder is called the same (for that,
-    give "./3kbps"); its weights are downloaded into the user's cache the first time.
+    give "./3kbps"); its weights are downloaded into the user's cache the first time. Of a training
+    run it is the best checkpoint.
 
     Raises ModelNotFoundError, DownloadError (no weights and no network), or WeightsError or
     ConfigError (a damaged file); all of them are ValueErrors.
     """
+    config, params = load_params(name)
+    return L3AC(config, params, os.fspath(name))
+
+
+def load_params(name: str | os.PathLike[str]) -> tuple[CodecConfig, dict[str, Any]]:
+    """Configuration and parameters of what `get_model` takes. Raises what it raises."""
     name = os.fspath(name)
     if name in PUBLISHED:
         config = published_config(name).model
-        return L3AC(config, from_torch(download_weights(name), config), name)
-    _check_model_folder(name)
-    experiment, params = load_model(name)
-    return L3AC(experiment.model, params, name)
+        return config, from_torch(download_weights(name), config)
+    experiment, params = load_model(_model_folder(Path(name)))
+    return experiment.model, params
 
 
-def _check_model_folder(name: str) -> None:
-    folder = Path(name)
+def _model_folder(folder: Path) -> Path:
+    """The folder itself, or the best checkpoint of a training run."""
     if not folder.is_dir():
         names = ", ".join(PUBLISHED)
-        raise ModelNotFoundError(f"{name}: is neither a published model ({names}) nor a folder")
+        raise ModelNotFoundError(f"{folder}: is neither a published model ({names}) nor a folder")
     # The official training code leaves a config.toml of its own beside its weights.
     if any((folder / file).is_file() for file in WEIGHT_FILES):
         raise ModelNotFoundError(
             f"{folder}: holds PyTorch weights; make a model folder of them with "
             f"python convert_torch_weights.py {folder} TARGET"
         )
-    if not (folder / "config.toml").is_file():
+    if (folder / CHECKPOINTS_FOLDER).is_dir():
+        checkpoint = best_checkpoint(folder)
+        if checkpoint is None:
+            raise ModelNotFoundError(f"{folder}: this training run has no checkpoint yet")
+        return checkpoint
+    if not (folder / CONFIG_FILE).is_file() and not (folder / RUN_ITEM).is_dir():
         raise ModelNotFoundError(f"{folder}: is not a model folder: it has no config.toml")
+    return folder

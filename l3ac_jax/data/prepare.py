@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import hashlib
 import json
 import os
@@ -33,6 +32,7 @@ from l3ac_jax.data.shard import (
 from l3ac_jax.data.workers import SPAWN, make_pool
 from l3ac_jax.data_config import CorpusName, Split
 from l3ac_jax.files import OutputError, complete_file
+from l3ac_jax.folders import FolderInUseError, exclusive
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 PLAN_FILE = "plan.json"
@@ -98,17 +98,16 @@ def prepare(
 
 @contextlib.contextmanager
 def _locked(target: Path) -> Iterator[None]:
-    """One run at a time; the system lets go of the lock of a killed one."""
-    try:
-        (target / NOTES).mkdir(parents=True, exist_ok=True)
-        lock = (target / NOTES / LOCK_FILE).open("w")
-    except OSError as error:
-        raise PrepareError(f"{target}: cannot be written to: {error.strerror or error}") from None
-    with lock:
+    """One run at a time."""
+    with contextlib.ExitStack() as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            (target / NOTES).mkdir(parents=True, exist_ok=True)
+            lock.enter_context(exclusive(target / NOTES / LOCK_FILE))
+        except FolderInUseError:
             raise PrepareError(f"{target}: another run is writing here") from None
+        except OSError as error:
+            reason = error.strerror or error
+            raise PrepareError(f"{target}: cannot be written to: {reason}") from None
         yield
 
 

@@ -1,0 +1,124 @@
+r"""Train a codec as a configuration file says; run again, it goes on where it left off.
+
+    python experiments/train.py configs/smoke.toml --run-dir runs/smoke
+    python experiments/train.py configs/1kbps.toml --run-dir runs/1kbps
+    python experiments/train.py configs/1kbps.toml --run-dir runs/low \
+        --training.optimizer.peak-rate 2e-4 --training.whisper weights/tiny.en.pt
+    python experiments/train.py configs/1kbps.toml --run-dir runs/tuned --fine-tune 1kbps
+
+Every field of the configuration can be overridden as --section.key VALUE. The run's folder gets the
+whole configuration (config.toml), checkpoints/, metrics.jsonl and TensorBoard's files; the codec
+takes it as a model: l3ac-jax reconstruct IN OUT --model runs/smoke.
+
+Ctrl-C and SIGTERM save and leave; a killed run goes on from its last checkpoint, and comes to the
+same parameters as one that was not killed.
+
+All devices of the machine are used. For several processes, start the same command in each with
+--coordinator HOST:PORT --processes N --process I, or under Slurm or Open MPI with --distributed.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from l3ac_jax.config import ConfigError, load_config
+from l3ac_jax.files import OutputError
+
+PROGRAM = "train.py"
+FAILED = 1
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is no part of the configuration."""
+
+    config: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CONFIG")]
+    """Configuration file with [model], [data] and [training]."""
+    run_dir: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Folder of the run: a new one, or one to go on with."""
+    fine_tune: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
+    """Begin a new run with the parameters of a published model, a model folder, a checkpoint or
+    another run."""
+    coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
+    """Address of process 0, for several processes."""
+    processes: int | None = None
+    """How many there are."""
+    process: int | None = None
+    """Which one this is, from 0."""
+    distributed: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Several processes, described by the environment."""
+    quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Show no progress."""
+
+
+def train(options: Options, overrides: list[str]) -> int:
+    """Train; returns 0, or 128 + the signal that ended it."""
+    config = load_config(options.config, overrides)
+    # Only here: what is wrong so far is said at once.
+    from l3ac_jax.compilation import keep_compiled_programs
+    from l3ac_jax.training.devices import connect_processes
+    from l3ac_jax.training.trainer import train as run_training
+
+    keep_compiled_programs()
+    several = (options.coordinator, options.processes, options.process)
+    if options.distributed or any(value is not None for value in several):
+        connect_processes(*several)
+    outcome = run_training(config, options.run_dir, options.fine_tune, options.quiet)
+    return outcome.exit_code
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns 0, 1 for training that failed, 2 for mistakes, 128 + the signal that ended it."""
+    own, overrides = _split(sys.argv[1:] if argv is None else argv)
+    try:
+        options = tyro.cli(Options, prog=PROGRAM, description=__doc__, args=own)
+        return train(options, overrides)
+    except SystemExit as end:  # help, or a command line that makes no sense
+        return end.code if isinstance(end.code, int) else USER_ERROR
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted, nothing was saved", file=sys.stderr)
+        return INTERRUPTED
+    except (ConfigError, OutputError, ValueError, ImportError) as error:
+        print(f"{PROGRAM}: error: {error}", file=sys.stderr)
+        return USER_ERROR
+    except RuntimeError as error:
+        if not _is_expected(error):
+            raise
+        print(f"{PROGRAM}: error: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """The command's own words, and the overrides: those with a dot in the option's name."""
+    own: list[str] = []
+    overrides: list[str] = []
+    remaining = list(words)
+    while remaining:
+        word = remaining.pop(0)
+        name, equals, _ = word.partition("=")
+        if not (name.startswith("--") and "." in name):
+            own.append(word)
+            continue
+        overrides.append(word)
+        if not equals and remaining:
+            overrides.append(remaining.pop(0))
+    return own, overrides
+
+
+def _is_expected(error: Exception) -> bool:
+    from l3ac_jax.data.loader import LoaderError
+    from l3ac_jax.evaluation.metrics import ScoreError
+    from l3ac_jax.training.trainer import TrainingDivergedError
+
+    return isinstance(error, LoaderError | ScoreError | TrainingDivergedError)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

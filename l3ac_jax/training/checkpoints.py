@@ -1,0 +1,159 @@
+"""The checkpoints of a training run, written in the background by Orbax, whole or not at all.
+
+    RUN/checkpoints/STEP/params/    the model: averaged weights, where the run keeps an average
+    RUN/checkpoints/STEP/state/     the rest: optimizers, discriminators, key, counts
+    RUN/checkpoints/STEP/run/       data iterator and configuration, as JSON
+    RUN/checkpoints/STEP/metrics/   what evaluation said, where there was one
+
+Each STEP folder is a model folder too: see l3ac_jax/checkpoint.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+from l3ac_jax.checkpoint import CHECKPOINTS_FOLDER, PARAMS_FOLDER, RANK, RUN_ITEM
+from l3ac_jax.config import ConfigError, ExperimentConfig
+from l3ac_jax.data.loader import LoaderState
+from l3ac_jax.training.step import TrainState
+from l3ac_jax.training_config import CheckpointConfig
+
+STATE = "state"
+
+
+class Checkpoints:
+    """Writes and reads the checkpoints of one run."""
+
+    def __init__(self, run: Path, config: CheckpointConfig):
+        self._lowest = config.best_by == "loss"
+        self._best_by = config.best_by
+        options = ocp.CheckpointManagerOptions(
+            best_fn=_rank,
+            preservation_policy=policies.AnyPreservationPolicy(
+                [
+                    policies.LatestN(config.keep_last),
+                    policies.BestN(
+                        get_metric_fn=_rank,
+                        n=config.keep_best,
+                        keep_checkpoints_without_metrics=False,
+                    ),
+                ]
+            ),
+            cleanup_tmp_directories=True,  # of a killed run
+        )
+        self._manager = ocp.CheckpointManager(
+            (run / CHECKPOINTS_FOLDER).absolute(),
+            options=options,
+            item_names=(PARAMS_FOLDER, STATE, RUN_ITEM),
+        )
+        # A copy on the device: the next step may overwrite the state while it is being written.
+        self._copy = jax.jit(lambda tree: jax.tree.map(lambda x: x.copy(), tree))
+
+    @property
+    def latest(self) -> int | None:
+        """The step of the newest complete checkpoint."""
+        return self._manager.latest_step()
+
+    def save(
+        self,
+        state: TrainState,
+        step: int,
+        data: LoaderState,
+        config: ExperimentConfig,
+        scores: Mapping[str, float] | None = None,
+    ) -> None:
+        """Begin to write a checkpoint, if there is none of this step; earlier ones are finished.
+
+        `scores` are those of the evaluation that `best_by` is looked up in.
+        """
+        if step in self._manager.all_steps():
+            return
+        params, rest = _split(self._copy(state.replace(key=jax.random.key_data(state.key))))
+        run = {"data": dict(data), "config": config.model_dump(mode="json", exclude_none=True)}
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                **{
+                    PARAMS_FOLDER: ocp.args.StandardSave(params),  # type: ignore[call-arg]
+                    STATE: ocp.args.StandardSave(rest),  # type: ignore[call-arg]
+                    RUN_ITEM: ocp.args.JsonSave(run),  # type: ignore[call-arg]
+                }
+            ),
+            metrics=self._ranked(scores),
+            force=True,
+        )
+
+    def restore_run(self, step: int) -> tuple[LoaderState, ExperimentConfig]:
+        """Where the data stood, and the configuration of the run."""
+        item = ocp.args.Composite(**{RUN_ITEM: ocp.args.JsonRestore()})  # type: ignore[call-arg]
+        run = self._manager.restore(step, args=item)[RUN_ITEM]
+        return run["data"], ExperimentConfig.model_validate(run["config"])
+
+    def restore(self, step: int, like: TrainState) -> TrainState:
+        """The state of a step, on the devices of `like` (which may be abstract).
+
+        Raises ConfigError if the run had other parts (discriminators, an average) than `like`.
+        """
+        targets = _split(like.replace(key=jax.eval_shape(jax.random.key_data, like.key)))
+        targets = jax.tree.map(_target, targets)
+        try:
+            restored = self._manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    **{
+                        PARAMS_FOLDER: ocp.args.StandardRestore(targets[0]),  # type: ignore[call-arg]
+                        STATE: ocp.args.StandardRestore(targets[1]),  # type: ignore[call-arg]
+                    }
+                ),
+            )
+        except (ValueError, KeyError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ConfigError(
+                f"{self._manager.directory / str(step)}: does not fit the configuration: what a "
+                "run trains (the model, discriminators, an average) cannot change under way "
+                f"({reason})"
+            ) from error
+        state = _join(restored[PARAMS_FOLDER], restored[STATE])
+        return state.replace(key=jax.random.wrap_key_data(state.key))
+
+    def wait(self) -> None:
+        """Until everything is written."""
+        self._manager.wait_until_finished()
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._manager.close()
+
+    def _ranked(self, scores: Mapping[str, float] | None) -> dict[str, float] | None:
+        value = math.nan if scores is None else scores.get(self._best_by, math.nan)
+        if not math.isfinite(value):
+            return None
+        return {RANK: -value if self._lowest else value, self._best_by: value}
+
+
+def _rank(metrics: Mapping[str, float]) -> float:
+    return metrics[RANK]
+
+
+def _split(state: TrainState) -> tuple[dict, TrainState]:
+    """The model, and the rest without it."""
+    if state.average is None:
+        return state.params, state.replace(params=None)
+    return state.average, state.replace(average=None)
+
+
+def _join(model: dict, rest: TrainState) -> TrainState:
+    return rest.replace(params=model) if rest.params is None else rest.replace(average=model)
+
+
+def _target(leaf: Any) -> Any:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None))

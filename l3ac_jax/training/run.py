@@ -1,0 +1,228 @@
+"""What a training run holds open, and where its state comes from.
+
+    RUN/config.toml      the configuration, every field written out
+    RUN/checkpoints/     see checkpoints.py
+    RUN/metrics.jsonl    losses and scores; the same for TensorBoard in RUN/tensorboard/
+
+The state is, in this order: that of the newest checkpoint in RUN; else, with `fine_tune`, the
+parameters of that model and nothing else of it; else random parameters, from the configuration's
+seed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from l3ac_jax.checkpoint import CHECKPOINTS_FOLDER, CONFIG_FILE
+from l3ac_jax.config import ConfigError, ExperimentConfig, dump_config
+from l3ac_jax.data.evaluation import EvaluationClips
+from l3ac_jax.data.loader import BatchLoader
+from l3ac_jax.data_config import DataConfig
+from l3ac_jax.files import complete_file
+from l3ac_jax.folders import FolderInUseError, exclusive
+from l3ac_jax.params import expected_params, flatten, in_words, mismatches
+from l3ac_jax.pretrained import load_params
+from l3ac_jax.torch_files import WeightsError
+from l3ac_jax.training.checkpoints import Checkpoints
+from l3ac_jax.training.devices import Devices, all_devices
+from l3ac_jax.training.logs import NoLog, RunLog
+from l3ac_jax.training.objective import make_objective
+from l3ac_jax.training.progress import TrainingProgress
+from l3ac_jax.training.step import Steps, TrainState
+from l3ac_jax.training.validation import Evaluator
+from l3ac_jax.training.whisper_weights import load_whisper_encoder
+from l3ac_jax.training_config import TrainingConfig
+
+LOCK_FILE = "lock"
+
+
+@dataclass
+class Run:
+    """The parts of a run. `state` is that after `step` steps of `total`."""
+
+    folder: Path
+    config: ExperimentConfig
+    devices: Devices
+    steps: Steps
+    loader: BatchLoader
+    evaluator: Evaluator | None
+    checkpoints: Checkpoints
+    whisper: dict | None
+    state: TrainState
+    step: int
+    log: RunLog | NoLog
+    evaluate_every: int
+    progress: TrainingProgress | None
+    """None where nothing is to be shown"""
+    reference_logged: bool = False
+
+    @property
+    def training(self) -> TrainingConfig:
+        return self.steps.config
+
+    @property
+    def total(self) -> int:
+        return self.steps.total
+
+    def note(self, text: str) -> None:
+        """Tell the user."""
+        if self.progress is not None:
+            self.progress.note(text)
+
+
+@contextmanager
+def open_run(
+    config: ExperimentConfig, folder: Path, fine_tune: str | None, quiet: bool
+) -> Iterator[Run]:
+    """A run, ready for its next step. Raises what `train` raises before anything is trained."""
+    data, training = _tables(config)
+    devices = all_devices()
+    devices.check_batch(data.batch_size, training.micro_batches)
+    objective = make_objective(config.model, training)
+    steps = Steps(objective, training, training.epochs * data.steps_per_epoch)
+    first = jax.process_index() == 0
+    # What can be wrong comes first, and what takes long last.
+    whisper = _whisper(training, devices)
+    with ExitStack() as stack:
+        loader = stack.enter_context(
+            BatchLoader(data, config.model.sample_rate, jax.process_index(), jax.process_count())
+        )
+        evaluator = None
+        if data.evaluation is not None:
+            clips = EvaluationClips(data.evaluation, config.model.sample_rate)
+            evaluator = stack.enter_context(
+                Evaluator(objective, clips, devices, training.evaluation)
+            )
+        _check_folder(folder)
+        if first:
+            _claim(folder, stack)
+        checkpoints = stack.enter_context(Checkpoints(folder, training.checkpoints))
+        state, came_from = _initial_state(config, steps, devices, loader, checkpoints, fine_tune)
+        step = int(jax.device_get(state.step))
+        log: RunLog | NoLog = NoLog()
+        progress = None
+        if first:
+            with complete_file(folder / CONFIG_FILE, overwrite=True) as part:
+                part.write_text(dump_config(config), encoding="utf-8")
+            log = stack.enter_context(RunLog(folder, step))
+        if first and not quiet:
+            seconds = data.batch_size * data.seconds
+            progress = stack.enter_context(TrainingProgress(steps.total, step, seconds))
+        run = Run(
+            folder, config, devices, steps, loader, evaluator, checkpoints, whisper, state, step,
+            log, training.evaluation.every or data.steps_per_epoch, progress,
+        )  # fmt: skip
+        run.note(f"{folder}: {came_from}; {_size(state)}, {_places(devices)}")
+        yield run
+
+
+def _tables(config: ExperimentConfig) -> tuple[DataConfig, TrainingConfig]:
+    missing = [name for name in ("data", "training") if getattr(config, name) is None]
+    if missing or config.data is None or config.training is None:
+        raise ConfigError(f"for training, the configuration needs the table [{missing[0]}]")
+    return config.data, config.training
+
+
+def _whisper(training: TrainingConfig, devices: Devices) -> dict | None:
+    if not training.loss.perceptual:
+        return None
+    path = training.whisper
+    if path is not None:
+        path = os.path.expanduser(os.path.expandvars(path))
+        if unset := re.search(r"\$\{?(\w+)", path):
+            raise ConfigError(
+                f"training.whisper: {training.whisper}: the environment variable {unset[1]} is not "
+                "set; it should lead to the file with Whisper's weights"
+            )
+    return jax.device_put(load_whisper_encoder(path), devices.replicated)
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder with other things in it."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: exists and is not a folder")
+    begun = (folder / CHECKPOINTS_FOLDER).is_dir() or (folder / LOCK_FILE).exists()
+    if folder.is_dir() and any(folder.iterdir()) and not begun:
+        raise ConfigError(f"{folder}: is no training run, and not empty: give a new folder")
+
+
+def _claim(folder: Path, stack: ExitStack) -> None:
+    """One process at a time trains in a folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(exclusive(folder / LOCK_FILE))
+    except FolderInUseError:
+        raise ConfigError(f"{folder}: another process is training here") from None
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be written to: {error.strerror or error}") from None
+
+
+def _initial_state(
+    config: ExperimentConfig,
+    steps: Steps,
+    devices: Devices,
+    loader: BatchLoader,
+    checkpoints: Checkpoints,
+    fine_tune: str | None,
+) -> tuple[TrainState, str]:
+    """The state to go on with, on all devices, and where it comes from in words."""
+    key = jax.random.key(steps.config.seed)
+    if (latest := checkpoints.latest) is not None:
+        data, before = checkpoints.restore_run(latest)
+        _check_model(config, before, latest)
+        loader.restore(data)
+        like = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=devices.replicated),
+            jax.eval_shape(steps.init, key),
+        )
+        return checkpoints.restore(latest, like), f"going on from step {latest}"
+    params = None if fine_tune is None else _params_of(fine_tune, config)
+    state = jax.jit(steps.init, out_shardings=devices.replicated)(key, params)
+    return state, "new run" if fine_tune is None else f"new run with the parameters of {fine_tune}"
+
+
+def _check_model(config: ExperimentConfig, before: ExperimentConfig, step: int) -> None:
+    """A run keeps its model; other settings may change."""
+    old, new = (flatten(c.model.model_dump(mode="json")) for c in (before, config))
+    changed = [
+        f"model.{key.replace('/', '.')} was {old.get(key)}, is {new.get(key)}"
+        for key in {**old, **new}
+        if old.get(key) != new.get(key)
+    ]
+    if changed:
+        raise ConfigError(
+            f"this run has another model (at step {step}); give a new folder, or its "
+            f"configuration:{in_words(changed)}"
+        )
+
+
+def _params_of(model: str, config: ExperimentConfig) -> dict[str, Any]:
+    _, params = load_params(model)
+    if problems := mismatches(flatten(params), expected_params(config.model)):
+        raise WeightsError(f"{model}: does not fit the configuration:{in_words(problems)}")
+    return jax.tree.map(jnp.asarray, params)
+
+
+def _size(state: TrainState) -> str:
+    def millions(tree: Any) -> str:
+        return f"{sum(leaf.size for leaf in jax.tree.leaves(tree)) / 1e6:.1f} M"
+
+    parameters = f"{millions(state.params)} parameters"
+    if state.discriminators is None:
+        return parameters
+    return f"{parameters}, discriminators {millions(state.discriminators)}"
+
+
+def _places(devices: Devices) -> str:
+    kind = devices.mesh.devices.flat[0].device_kind
+    processes = jax.process_count()
+    return f"{devices.count} x {kind}" + (f" in {processes} processes" if processes > 1 else "")
