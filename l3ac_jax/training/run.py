@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from l3ac_jax.checkpoint import CHECKPOINTS_FOLDER, CONFIG_FILE
+from l3ac_jax.compilation import quick_compilation
 from l3ac_jax.config import ConfigError, ExperimentConfig, dump_config
 from l3ac_jax.data.evaluation import EvaluationClips
 from l3ac_jax.data.loader import BatchLoader
@@ -186,7 +187,10 @@ def _initial_state(
         )
         return checkpoints.restore(latest, like), f"going on from step {latest}"
     params = None if fine_tune is None else _params_of(fine_tune, config)
-    state = jax.jit(steps.init, out_shardings=devices.replicated)(key, params)
+    init = jax.jit(
+        steps.init, out_shardings=devices.replicated, compiler_options=quick_compilation()
+    )
+    state = init(key, params)
     return state, "new run" if fine_tune is None else f"new run with the parameters of {fine_tune}"
 
 

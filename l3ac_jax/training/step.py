@@ -46,14 +46,16 @@ class Steps:
     total: int
 
     def init(self, key: Array, params: dict | None = None) -> TrainState:
-        """The state before the first step; `params` to go on from, or random ones."""
+        """The state before the first step; `params` to go on from, or random ones.
+
+        Compiled, what is computed beside the parameters is left out: it takes half the time.
+        """
         init_key, judge_key, key = jax.random.split(key, 3)
-        # Compiled, what init computes beside the parameters is left out: it takes half the time.
-        params = params or jax.jit(partial(init_params, self.objective.config))(init_key)
+        params = params or init_params(self.objective.config, init_key)
         judges = judge_state = None
         if self.objective.adversarial:
             audio = jnp.zeros((1, self.objective.config.sample_rate))
-            judges = dict(jax.jit(self.objective.discriminators.init)(judge_key, audio)["params"])
+            judges = dict(self.objective.discriminators.init(judge_key, audio)["params"])
             judge_state = self._discriminator_optimizer.init(ravel_pytree(judges)[0])
         return TrainState(
             step=jnp.zeros((), jnp.int32),

@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import soundfile as sf
 
+from l3ac_jax.compilation import quick_compilation
 from l3ac_jax.config import CodecConfig, published_config
 from l3ac_jax.official import OfficialCodec, seeded_codec
 from l3ac_jax.torch_weights import from_torch
 from tests.small_configs import SMALL_CONFIGS
 
-# For tests that compile much and compute little: half the time, the same program.
-QUICK_COMPILE = {"xla_backend_optimization_level": 0}
+# For tests that compile much and compute little: a quarter of the time, the same program.
+QUICK_COMPILE = quick_compilation()
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

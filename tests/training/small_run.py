@@ -1,0 +1,104 @@
+"""A training run in small: a codec of a few thousand parameters on crops of 0.1 s of speech."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile as sf
+
+from l3ac_jax.config import ExperimentConfig, dump_config
+from l3ac_jax.data.prepare import prepare
+from tests.data.trees import CUT, FIXTURES
+from tests.small_configs import SMALL_CONFIGS
+
+ROOT = Path(__file__).parents[2]
+STEPS = 40
+
+TRAINING: dict[str, Any] = {
+    "epochs": 2,
+    "log_every": 1,
+    "average_decay": 0.9,
+    "loss": {"perceptual": 0.0, "stft": 0.0},
+    "optimizer": {"initial_rate": 1e-4, "peak_rate": 1e-3, "final_rate": 1e-5},
+    "discriminator": {
+        "every": 3,
+        "periods": [3],
+        "fft_sizes": [126],
+        "period_widths": [4, 6, 8],
+        "spectrum_width": 4,
+    },
+    "evaluation": {"every": 15, "workers": 0, "examples": 1},
+    "checkpoints": {"every": 5},
+}
+
+
+def prepare_corpus(folder: Path) -> Path:
+    """20 clips of 0.5 s in two shards."""
+    audio, rate = sf.read(FIXTURES / "librivox_sense_0870.wav", dtype="int16")
+    (folder / "source").mkdir(parents=True)
+    for number in range(20):
+        part = np.roll(audio, -2000 * number)[:8000]
+        sf.write(folder / "source" / f"{number:02}.wav", part, rate)
+    prepare("folder", folder / "source", folder / "data", CUT, workers=1)
+    return folder / "data"
+
+
+def small_experiment(corpus: Path, **changes: Any) -> ExperimentConfig:
+    """`changes` of [training], table by table."""
+    training = {
+        key: {**value, **changes.pop(key, {})}
+        if isinstance(value, dict)
+        else changes.pop(key, value)
+        for key, value in TRAINING.items()
+    }
+    corpora = [{"corpus": "folder", "path": str(corpus)}]
+    data = {
+        "corpora": corpora,
+        "batch_size": 4,
+        "seconds": 0.1,
+        "clips_per_epoch": 2 * STEPS,
+        "workers": 1,
+        "evaluation": {"corpora": corpora, "split": "train", "clips": 3},
+    }
+    return ExperimentConfig.model_validate(
+        {"model": SMALL_CONFIGS["baseline"], "data": data, "training": training | changes}
+    )
+
+
+def write_config(config: ExperimentConfig, folder: Path) -> Path:
+    path = folder / "experiment.toml"
+    path.write_text(dump_config(config))
+    return path
+
+
+def start_training(
+    config: Path, run: Path, cache: Path, *words: str, **variables: str
+) -> subprocess.Popen:
+    """The command in a process of its own; programs compiled once are taken from `cache`."""
+    environment = {
+        **os.environ,
+        "L3AC_JAX_CACHE": str(cache),
+        "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+        **variables,
+    }
+    command = [sys.executable, "experiments/train.py", config, "--run-dir", run, *words]
+    return subprocess.Popen(
+        [*map(str, command)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run_training(config: Path, run: Path, cache: Path, *words: str, code: int = 0) -> str:
+    """Run the command to its end, insist on its exit code, and return what it printed."""
+    process = start_training(config, run, cache, *words)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == code, output
+    return output

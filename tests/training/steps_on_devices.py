@@ -1,0 +1,79 @@
+"""Some steps on all devices of one process or of several; the result goes into the file named.
+
+Every process knows the whole batch and puts its own part on its devices.
+"""
+
+import os
+import sys
+
+import jax
+import numpy as np
+
+from l3ac_jax.data.clip import Clip, ClipInfo
+from l3ac_jax.params import flatten
+from l3ac_jax.training.devices import all_devices, connect_processes
+from l3ac_jax.training.objective import make_objective
+from l3ac_jax.training.step import Steps
+from l3ac_jax.training.validation import Evaluator
+from tests.model.oracle import speech
+from tests.training.small_run import small_experiment
+
+CLIPS, SAMPLES, STEPS = 8, 1500, 4
+
+
+def batch(step: int) -> dict[str, np.ndarray]:
+    """Clips of different lengths, one of them empty."""
+    audio = np.concatenate([speech(SAMPLES, 9000 * clip + 2000 * step) for clip in range(CLIPS)])
+    audio += np.random.default_rng(step).normal(0, 0.02, audio.shape).astype(np.float32)
+    lengths = np.array([1500, 900, 1500, 1200, 0, 1500, 1400, 1500], np.int32)
+    return {"audio": audio, "lengths": lengths}
+
+
+def main(target: str) -> None:
+    """Two micro-batches, an average, noise, and discriminators in every third step."""
+    if "JAX_NUM_PROCESSES" in os.environ:
+        connect_processes()
+    devices = all_devices()
+    config = small_experiment(
+        "unused", micro_batches=2, loss={"stft": 1.0}, evaluation={"batch_size": 3}
+    )
+    training = config.training
+    steps = Steps(make_objective(config.model, training), training, 100)
+    init = jax.jit(steps.init, out_shardings=devices.replicated)
+    state = init(jax.random.key(0), None)
+    train_generator = jax.jit(steps.train_generator, donate_argnums=0)
+    train_discriminators = jax.jit(steps.train_discriminators, donate_argnums=0)
+    share = CLIPS // jax.process_count()
+    mine = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
+    history = []
+    for step in range(STEPS):
+        part = devices.divide({name: value[mine] for name, value in batch(step).items()})
+        if steps.trains_discriminators(step):
+            state, metrics = train_discriminators(state, part)
+            history.append(float(metrics["discriminator_loss"]))
+        state, metrics = train_generator(state, part, None)
+        history.append(float(metrics["loss"]))
+    clips = [
+        Clip(ClipInfo("id", "source", None, 16000, 1500 - 100 * i, 1.0), speech(1500 - 100 * i)[0])
+        for i in range(5)
+    ]
+    with Evaluator(steps.objective, clips, devices, training.evaluation) as evaluator:
+        scores = evaluator(state.average, None).scores
+    kept = {name: value for name, value in scores.items() if name not in ("stoi", "pesq")}
+    trees = {"params": state.params, "average": state.average, "judges": state.discriminators}
+    arrays = {
+        f"{name}/{path}": np.asarray(jax.device_get(leaf))
+        for name, tree in trees.items()
+        for path, leaf in flatten(tree).items()
+    }
+    np.savez(
+        target,
+        devices=devices.count,
+        history=np.array(history),
+        scores=np.array(list(kept.values())),
+        **arrays,
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

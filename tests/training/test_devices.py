@@ -1,0 +1,86 @@
+"""Several devices and several processes compute what one device does."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training.small_run import ROOT
+
+# Sums over clips in another order: after some steps of Adam the last bits have spread, but less
+# than the steps themselves are long (rate 1e-3).
+TOLERANCE = 1e-5
+
+
+def run_steps(folder: Path, devices: int, processes: int = 1) -> dict[str, np.ndarray]:
+    """Parameters, metrics and an evaluation after a few steps, in processes of their own."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices // processes} "
+        "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+    }
+    started = []
+    for process in range(processes):
+        variables = {
+            "JAX_COORDINATOR_ADDRESS": address,
+            "JAX_NUM_PROCESSES": str(processes),
+            "JAX_PROCESS_ID": str(process),
+        }
+        target = folder / f"{devices}-{processes}-{process}.npz"
+        command = [sys.executable, "-m", "tests.training.steps_on_devices", str(target)]
+        started.append(
+            subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment | (variables if processes > 1 else {}),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    for process in started:
+        output, _ = process.communicate(timeout=600)
+        assert process.returncode == 0, output
+    results = [
+        dict(np.load(folder / f"{devices}-{processes}-{process}.npz"))
+        for process in range(processes)
+    ]
+    for other in results[1:]:
+        for name, value in results[0].items():
+            np.testing.assert_array_equal(other[name], value, err_msg=name)
+    return results[0]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("devices")
+
+
+@pytest.fixture(scope="module")
+def single(folder) -> dict[str, np.ndarray]:
+    return run_steps(folder, 1)
+
+
+@pytest.mark.parametrize(("devices", "processes"), [(4, 1), (2, 2)])
+def test_the_result_is_that_of_one_device(single, folder, devices, processes):
+    several = run_steps(folder, devices, processes)
+    assert several.keys() == single.keys()
+    assert int(several["devices"]) == devices
+    largest = 0.0
+    for name, value in single.items():
+        if name == "devices":
+            continue
+        scale = max(np.abs(value).max(), 1.0)
+        largest = max(largest, np.abs(several[name] - value).max() / scale)
+        np.testing.assert_allclose(several[name], value, rtol=0, atol=TOLERANCE * scale,
+                                   err_msg=name)  # fmt: skip
+    print(f"{devices} devices in {processes} processes: within {largest:.1e}")

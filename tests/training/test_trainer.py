@@ -1,0 +1,227 @@
+"""Training runs from the outside: what they leave, and what they survive."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from l3ac_jax.checkpoint import best_checkpoint, load_model
+from l3ac_jax.config import load_config
+from l3ac_jax.pretrained import get_model
+from l3ac_jax.training.logs import read_metrics
+from tests.training.small_run import (
+    STEPS,
+    prepare_corpus,
+    run_training,
+    small_experiment,
+    start_training,
+    write_config,
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    return prepare_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    """Of compiled programs, shared by all runs of this file."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def config(corpus, tmp_path_factory) -> Path:
+    return write_config(small_experiment(corpus), tmp_path_factory.mktemp("config"))
+
+
+@pytest.fixture(scope="module")
+def finished(config, cache, tmp_path_factory) -> tuple[Path, str]:
+    """A run that nothing disturbed, and what it printed."""
+    run = tmp_path_factory.mktemp("runs") / "undisturbed"
+    return run, run_training(config, run, cache)
+
+
+def saved_arrays(run: Path, step: int = STEPS) -> dict[str, np.ndarray]:
+    """Everything that a checkpoint holds, by path."""
+    arrays = {}
+    for item in ("params", "state"):
+        with ocp.StandardCheckpointer() as checkpointer:
+            tree = checkpointer.restore(run / "checkpoints" / str(step) / item)
+        for path, leaf in jax.tree.leaves_with_path(tree):
+            arrays[item + jax.tree_util.keystr(path)] = np.asarray(leaf)
+    return arrays
+
+
+def assert_same_to_the_bit(run: Path, other: Path) -> None:
+    ours, theirs = saved_arrays(run), saved_arrays(other)
+    assert ours.keys() == theirs.keys() and len(ours) > 100
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, theirs[name], err_msg=name)
+
+
+def steps_of(run: Path, kind: str) -> list[int]:
+    return [entry["step"] for entry in read_metrics(run / "metrics.jsonl") if entry["kind"] == kind]
+
+
+def wait_for_step(run: Path, step: int, process) -> None:
+    path = run / "metrics.jsonl"
+    while process.poll() is None:
+        if path.exists() and any(entry["step"] >= step for entry in read_metrics(path)):
+            return
+        time.sleep(0.01)
+
+
+def test_a_run_leaves_its_configuration_metrics_and_checkpoints(finished, config):
+    run, output = finished
+    assert load_config(run / "config.toml") == load_config(config)
+    assert steps_of(run, "train") == list(range(1, STEPS + 1))
+    assert steps_of(run, "evaluation") == [15, 30, STEPS]
+    train = [e for e in read_metrics(run / "metrics.jsonl") if e["kind"] == "train"]
+    assert all({"loss", "waveform", "adversarial", "features"} <= entry.keys() for entry in train)
+    judged = [entry["step"] - 1 for entry in train if "discriminator_loss" in entry]
+    assert judged == list(range(0, STEPS, 3))
+    evaluation = read_metrics(run / "metrics.jsonl")[-1]
+    assert evaluation["kind"] == "evaluation"
+    expected = {"loss", "waveform", "stoi", "pesq", "codebook_usage", "codebook_entropy"}
+    assert expected <= evaluation.keys()
+    assert list((run / "tensorboard").iterdir())
+    assert "new run" in output and f"step {STEPS}/{STEPS}" in output
+
+
+def test_the_last_checkpoints_and_the_best_are_kept(finished):
+    run, _ = finished
+    steps = sorted(int(path.name) for path in (run / "checkpoints").iterdir() if path.is_dir())
+    scores = {e["step"]: e["stoi"] for e in read_metrics(run / "metrics.jsonl") if "stoi" in e}
+    best = max(scores, key=scores.__getitem__)
+    assert steps == sorted({35, STEPS, best})
+    assert best_checkpoint(run) == run / "checkpoints" / str(best)
+
+
+def test_a_run_and_its_checkpoints_are_models(finished):
+    """The averaged weights, where the run keeps an average."""
+    run, _ = finished
+    for folder in (run, run / "checkpoints" / str(STEPS)):
+        codec = get_model(folder)
+        audio = np.sin(np.arange(600, dtype=np.float32) / 9)[None] / 2
+        assert codec.reconstruct(audio).shape == audio.shape
+    _, params = load_model(run / "checkpoints" / str(STEPS))
+    arrays = saved_arrays(run)
+    kernel = params["decoder"]["output"]["kernel"]
+    np.testing.assert_array_equal(kernel, arrays["params['decoder']['output']['kernel']"])
+    assert not np.array_equal(kernel, arrays["state['params']['decoder']['output']['kernel']"])
+
+
+def test_a_run_killed_at_any_moment_comes_to_the_same_parameters(finished, config, cache, tmp_path):
+    run = tmp_path / "run"
+    moments = random.Random(os.getpid())
+    stops = sorted(moments.sample(range(2, STEPS - 1), 3))
+    print("killed after steps", stops)
+    for stop in stops:
+        process = start_training(config, run, cache)
+        wait_for_step(run, stop, process)
+        time.sleep(moments.random() * 0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        assert process.returncode == -signal.SIGKILL, output
+    assert "going on from step" in run_training(config, run, cache)
+    assert_same_to_the_bit(run, finished[0])
+    # Each step stands there once, though some were taken twice.
+    assert steps_of(run, "train") == list(range(1, STEPS + 1))
+    assert steps_of(run, "evaluation") == [15, 30, STEPS]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_saves_and_leaves(finished, config, cache, tmp_path, number):
+    run = tmp_path / "run"
+    process = start_training(config, run, cache)
+    wait_for_step(run, 7, process)
+    os.killpg(process.pid, number)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, output
+    last = steps_of(run, "train")[-1]
+    assert 7 <= last < STEPS
+    assert f"{number.name}: saved at step {last}" in output
+    assert str(last) in {path.name for path in (run / "checkpoints").iterdir()}
+    if number == signal.SIGTERM:
+        run_training(config, run, cache)
+        assert_same_to_the_bit(run, finished[0])
+
+
+def test_a_finished_run_is_left_as_it_is(finished, config, cache):
+    run, _ = finished
+    before = (run / "metrics.jsonl").read_bytes()
+    assert f"going on from step {STEPS}" in run_training(config, run, cache)
+    assert (run / "metrics.jsonl").read_bytes() == before
+
+
+def test_training_that_diverges_ends_with_the_last_good_checkpoint(corpus, cache, tmp_path):
+    """The learning rate grows a hundredfold in each step until nothing is finite."""
+    rates = {"initial_rate": 1e-4, "peak_rate": 1e38, "warmup": 0.5}
+    settings = small_experiment(corpus, optimizer=rates, max_skipped=3, average_decay=0.0)
+    run = tmp_path / "run"
+    output = run_training(write_config(settings, tmp_path), run, cache, code=1)
+    skipped = [e for e in read_metrics(run / "metrics.jsonl") if e.get("skipped_in_row")]
+    assert [entry["skipped_in_row"] for entry in skipped[-3:]] == [1, 2, 3]
+    assert "was the 3rd in a row that was not finite" in output and "peak_rate" in output
+    assert "Traceback" not in output
+    kept = sorted(int(path.name) for path in (run / "checkpoints").iterdir() if path.is_dir())
+    for step in kept:
+        assert all(np.isfinite(x).all() for x in saved_arrays(run, step).values())
+
+
+def test_fine_tuning_begins_with_the_parameters_of_a_model(finished, config, cache, tmp_path):
+    run = tmp_path / "tuned"
+    still = (
+        "--training.optimizer.initial-rate",
+        "1e-30",
+        "--training.optimizer.peak-rate",
+        "1e-30",
+    )
+    words = (*still, "--training.optimizer.final-rate", "1e-30", "--training.epochs", "1")
+    output = run_training(config, run, cache, "--fine-tune", str(finished[0]), *words)
+    assert f"new run with the parameters of {finished[0]}" in output
+    _, expected = load_model(best_checkpoint(finished[0]))
+    _, found = load_model(run / "checkpoints" / str(STEPS // 2))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_mistakes_cost_one_line_and_nothing_else(finished, config, cache, tmp_path):
+    run, _ = finished
+    checkpoints = sorted((run / "checkpoints").iterdir())
+    other = run_training(config, run, cache, "--model.transformer.window-size", "9", code=2)
+    assert "model.transformer.window_size was 8, is 9" in other
+    data = run_training(config, run, cache, "--data.seed", "1", code=2)
+    assert "the data differ from those that this training began with" in data
+    parts = run_training(config, run, cache, "--training.average-decay", "0", code=2)
+    assert "cannot change under way" in parts
+    assert sorted((run / "checkpoints").iterdir()) == checkpoints
+    assert load_config(run / "config.toml") == load_config(config)
+
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "is no training run" in run_training(config, tmp_path, cache, code=2)
+    wide = ("--fine-tune", str(run), "--model.feature-dim", "24")
+    output = run_training(config, tmp_path / "new", cache, *wide, code=2)
+    assert "does not fit the configuration" in output
+    odd = run_training(config, tmp_path / "new", cache, "--data.batch-size", "5",
+                       "--training.micro-batches", "2", code=2)  # fmt: skip
+    assert "data.batch_size is 5, which 1 devices with training.micro_batches = 2" in odd
+    assert "error: " in odd and len(odd.strip().splitlines()) == 1
+
+
+def test_two_processes_cannot_train_in_one_folder(config, cache, tmp_path):
+    run = tmp_path / "run"
+    first = start_training(config, run, cache)
+    try:
+        while not (run / "lock").exists() and first.poll() is None:
+            time.sleep(0.01)
+        assert "another process is training here" in run_training(config, run, cache, code=2)
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.communicate()
