@@ -1,10 +1,8 @@
 """The discriminators against PyTorch in double precision, with the same weights and real speech.
 
-The oracle is built of torch.nn from the published architecture, its state dict has the published
-names, and its spectra are made the published way: padded twice, four frames dropped.
+The oracle's spectra are made the published way: padded twice, four frames dropped.
 """
 
-import re
 from functools import cache
 from itertools import chain
 
@@ -13,16 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from flax.traverse_util import flatten_dict, unflatten_dict
-from torch.nn.functional import pad
-from torch.nn.utils.parametrizations import weight_norm
 
 from l3ac_jax.model.ops import frame_mask
+from l3ac_jax.official_discriminators import (
+    OfficialDiscriminators,
+    discriminator_params,
+    twice_padded_stft,
+)
 from l3ac_jax.training.discriminators import (
-    BANDS,
     FFT_SIZES,
-    PERIOD_WIDTHS,
-    PERIODS,
     Discriminators,
     WeightNormConv,
     _conv,
@@ -45,126 +42,13 @@ SMALL = {
 SAMPLES = 3001  # a multiple of no period and no hop
 
 
-def conv(inputs, outputs, window, stride=(1, 1)):
-    padding = tuple(width // 2 for width in window)
-    return weight_norm(torch.nn.Conv2d(inputs, outputs, window, stride, padding))
-
-
-def stack(widths, windows, strides):
-    layers = zip(widths[:-1], widths[1:], windows, strides, strict=True)
-    return torch.nn.ModuleList(
-        torch.nn.Sequential(conv(*layer), torch.nn.LeakyReLU(0.1)) for layer in layers
-    )
-
-
-class PeriodOracle(torch.nn.Module):
-    def __init__(self, period, widths):
-        super().__init__()
-        self.period = period
-        strides = [(3, 1)] * (len(widths) - 1) + [(1, 1)]
-        self.convs = stack((1, *widths), [(5, 1)] * len(widths), strides)
-        self.conv_post = conv(widths[-1], 1, (3, 1))
-
-    def forward(self, x):
-        x = pad(x[:, None], (0, self.period - x.shape[1] % self.period), mode="reflect")
-        x = x.reshape(len(x), 1, -1, self.period)
-        maps = []
-        for layer in self.convs:
-            x = layer(x)
-            maps.append(x)
-        return [*maps, self.conv_post(x)]
-
-
-class SpectrumOracle(torch.nn.Module):
-    def __init__(self, size, width):
-        super().__init__()
-        self.size = size
-        windows, strides = [(3, 9)] * 4 + [(3, 3)], [(1, 1), (1, 2), (1, 2), (1, 2), (1, 1)]
-        self.band_convs = torch.nn.ModuleList(
-            stack((2, *[width] * 5), windows, strides) for _ in range(5)
-        )
-        self.conv_post = conv(width, 1, (3, 3))
-
-    def forward(self, x):
-        spectra = twice_padded_stft(x, self.size)
-        parts = torch.view_as_real(spectra).permute(0, 3, 2, 1)
-        bins = parts.shape[-1]
-        maps, ends = [], []
-        for band, layers in enumerate(self.band_convs):
-            y = parts[..., int(BANDS[band] * bins) : int(BANDS[band + 1] * bins)]
-            for layer in layers:
-                y = layer(y)
-                maps.append(y)
-            ends.append(y)
-        return [*maps, self.conv_post(torch.cat(ends, dim=-1))]
-
-
-def twice_padded_stft(x, size):
-    """As audiotools' AudioSignal.stft with match_stride: (batch, bins, frames)."""
-    hop = size // 4
-    side = (size - hop) // 2
-    x = pad(x[:, None], (side, side - x.shape[1] % -hop), mode="reflect")[:, 0]
-    window = torch.hann_window(size, dtype=x.dtype)
-    return torch.stft(x, size, hop, window=window, return_complex=True)[..., 2:-2]
-
-
-class Oracle(torch.nn.Module):
-    """Its state dict has the names of the published one."""
-
-    def __init__(self, periods, fft_sizes, period_widths, spectrum_width):
-        super().__init__()
-        self.discriminators = torch.nn.ModuleList(
-            [PeriodOracle(period, period_widths) for period in periods]
-            + [SpectrumOracle(size, spectrum_width) for size in fft_sizes]
-        )
-
-    def forward(self, x):
-        x = x - x.mean(dim=-1, keepdim=True)
-        x = 0.8 * x / (x.abs().max(dim=-1, keepdim=True)[0] + 1e-9)
-        return [discriminator(x) for discriminator in self.discriminators]
-
-
-LEAVES = {
-    "kernel": "parametrizations.weight.original1",
-    "scale": "parametrizations.weight.original0",
-    "bias": "bias",
-}
-
-
-def torch_name(path: str, periods: int) -> str:
-    """The published name of a parameter, by our path and the count of period discriminators."""
-    kind, index, layer, leaf = re.fullmatch(r"(\w+)_(\d+)/(\w+)/(\w+)", path).groups()
-    place = int(index) + (periods if kind == "spectrum" else 0)
-    layer = re.sub(r"^conv_(\d+)", r"convs.\1.0", layer)
-    layer = re.sub(r"^band_(\d+)_conv_(\d+)", r"band_convs.\1.\2.0", layer)
-    return f"discriminators.{place}.{layer.replace('output', 'conv_post')}.{LEAVES[leaf]}"
-
-
-def from_torch(tensors, discriminators: Discriminators) -> dict:
-    """The parameter tree of a state dict (or of gradients under the same names)."""
-    shapes = jax.eval_shape(discriminators.init, jax.random.key(0), jnp.zeros((1, SAMPLES)))[
-        "params"
-    ]
-    tensors = dict(tensors)
-    leaves = {}
-    for path, leaf in flatten_dict(shapes, sep="/").items():
-        array = tensors.pop(torch_name(path, len(discriminators.periods))).numpy()
-        axes = (2, 3, 1, 0) if path.endswith("kernel") else range(array.ndim)
-        leaves[path] = jnp.asarray(array.transpose(axes).reshape(leaf.shape), jnp.float32)
-    assert not tensors
-    return unflatten_dict(leaves, sep="/")
-
-
 @cache
 def pair(published: bool = False):
     torch.manual_seed(0)
-    sizes = SMALL
-    if published:
-        sizes = {"periods": PERIODS, "fft_sizes": FFT_SIZES, "period_widths": PERIOD_WIDTHS}
-        sizes["spectrum_width"] = 32
-    oracle = Oracle(**sizes)
-    ours = Discriminators(**sizes)
-    return oracle.double(), ours, from_torch(oracle.state_dict(), ours)
+    sizes = {} if published else SMALL  # the published ones are what both have by default
+    oracle, ours = OfficialDiscriminators(**sizes), Discriminators(**sizes)
+    params = jax.tree.map(jnp.asarray, discriminator_params(oracle.state_dict(), ours))
+    return oracle.double(), ours, params
 
 
 def clips(samples: int = SAMPLES) -> np.ndarray:
@@ -220,7 +104,17 @@ def test_gradients_of_audio_and_parameters():
     # The derivative of |x| jumps: an entry within rounding of 0 may fall on the other side.
     assert_close(of_audio, theirs.grad, 1e-3)
     gradients = {name: tensor.grad for name, tensor in oracle.named_parameters()}
-    jax.tree.map(lambda a, b: assert_close(a, b, 1e-3), of_params, from_torch(gradients, ours))
+    expected = discriminator_params(gradients, ours)
+    jax.tree.map(lambda a, b: assert_close(a, b, 1e-3), of_params, expected)
+
+
+def test_a_state_dict_of_other_discriminators_is_refused():
+    oracle, ours, _ = pair()
+    more = oracle.state_dict() | {"discriminators.9.bias": torch.zeros(1)}
+    with pytest.raises(ValueError, match=r"discriminators\.9\.bias"):
+        discriminator_params(more, ours)
+    with pytest.raises(KeyError, match="band_convs"):
+        discriminator_params({}, ours.clone(periods=()))
 
 
 @pytest.mark.parametrize("size", FFT_SIZES)

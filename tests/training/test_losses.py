@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from l3ac_jax import official_losses
 from l3ac_jax.audio import read_audio
 from l3ac_jax.training import losses
 from l3ac_jax.training.mel import mel_filters
@@ -25,39 +26,12 @@ SIZES = (32, 64, 128, 256, 512, 1024, 2048)  # of STFT windows; the last one of 
 FEW = (32, 512)  # where all of them would only take longer
 
 
-def torch_spectrogram(audio, n_fft):
-    window = torch.hann_window(n_fft, dtype=audio.dtype)
-    return torch.stft(audio, n_fft, n_fft // 4, window=window, return_complex=True).abs()
-
-
-def torch_log(x, floor):
-    return x.clamp(floor).log10()
-
-
 def torch_loss(name, a, b, sizes):
     if name == "waveform":
         return (a - b).abs().mean()
-    return torch_stft_loss(a, b, sizes) if name == "stft" else torch_mel_loss(a, b, sizes)
-
-
-def torch_stft_loss(a, b, sizes):
-    total = 0
-    for size in sizes:
-        x, y = torch_spectrogram(a, size), torch_spectrogram(b, size)
-        logs = torch_log(x, 1e-8) * 2, torch_log(y, 1e-8) * 2
-        total += (x - y).abs().mean() + (logs[0] - logs[1]).abs().mean()
-    return total / len(sizes)
-
-
-def torch_mel_loss(a, b, sizes):
-    total = 0
-    for size in sizes:
-        filters = librosa.filters.mel(sr=RATE, n_fft=size, n_mels=size * 5 // 32)
-        filters = torch.tensor(filters, dtype=a.dtype)
-        x, y = (filters @ torch_spectrogram(audio, size) for audio in (a, b))
-        total += (torch_log(x, 1e-5) - torch_log(y, 1e-5)).abs().mean()
-        total += 0.5 * (x - y).abs().mean()
-    return total
+    if name == "stft":
+        return official_losses.stft_loss(a, b, sizes)
+    return official_losses.mel_loss(a, b, RATE, {size: size * 5 // 32 for size in sizes}, 0.5)
 
 
 @pytest.fixture(scope="module")

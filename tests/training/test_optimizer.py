@@ -7,32 +7,16 @@ import optax
 import pytest
 import torch
 
+from l3ac_jax.official_training import official_optimizer
 from l3ac_jax.training.optimizer import make_optimizer, one_cycle
 from l3ac_jax.training_config import OptimizerConfig
-
-
-def torch_optimizer(config: OptimizerConfig, parameters, steps: int):
-    kind = torch.optim.AdamW if config.weight_decay else torch.optim.Adam
-    optimizer = kind(
-        parameters, lr=config.initial_rate, eps=config.eps, weight_decay=config.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        max_lr=config.peak_rate,
-        total_steps=steps,
-        pct_start=config.warmup,
-        div_factor=config.peak_rate / config.initial_rate,
-        final_div_factor=config.initial_rate / config.final_rate,
-        three_phase=True,
-    )
-    return optimizer, schedule
 
 
 @pytest.mark.parametrize("steps", [10, 37, 100])
 @pytest.mark.parametrize("warmup", [0.3, 0.4, 0.45])
 def test_learning_rate_and_beta1_of_every_step(steps, warmup):
     config = OptimizerConfig(warmup=warmup)
-    optimizer, schedule = torch_optimizer(config, [torch.zeros(1, requires_grad=True)], steps)
+    optimizer, schedule = official_optimizer(config, [torch.zeros(1, requires_grad=True)], steps)
     ours = one_cycle(config, steps)
     for step in range(steps):
         (group,) = optimizer.param_groups
@@ -57,7 +41,7 @@ def test_the_trajectory_is_that_of_pytorch(weight_decay, clip_norm):
     gradients = [jax.tree.map(lambda x: rng.standard_normal(x.shape), start) for _ in range(steps)]
 
     tensors = {k: torch.tensor(v, requires_grad=True) for k, v in start.items()}
-    reference, schedule = torch_optimizer(config, list(tensors.values()), steps)
+    reference, schedule = official_optimizer(config, list(tensors.values()), steps)
     ours = make_optimizer(config, steps)
     params = jax.tree.map(jnp.asarray, start)
     state = ours.init(params)

@@ -4,19 +4,24 @@ The same comparisons run with random weights, always, and with the real ones whe
 """
 
 from collections import OrderedDict
-from functools import cache
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import librosa
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file, save_file
-from torch.nn.functional import conv1d, gelu, layer_norm, linear, pad, scaled_dot_product_attention
+from safetensors.numpy import save_file
+from torch.nn.functional import pad
 
 from l3ac_jax.hub import DownloadError
+from l3ac_jax.official_losses import (
+    WhisperFeatures,
+    perceptual_loss,
+    random_whisper_weights,
+    read_whisper_weights,
+)
+from l3ac_jax.official_losses import log_mel as official_log_mel
 from l3ac_jax.params import flatten
 from l3ac_jax.torch_files import WeightsError
 from l3ac_jax.training.whisper import (
@@ -40,69 +45,7 @@ from tests.model.oracle import QUICK_COMPILE, speech
 REAL_WEIGHTS = Path(__file__).parents[3] / "shared/weights/whisper_tiny_en_encoder.safetensors"
 SECOND = 16000
 
-WIDTH, LAYERS = 384, 4
-
-
-@cache
-def random_weights() -> dict[str, np.ndarray]:
-    """A state dict of the encoder under OpenAI's names, in half precision as published."""
-    random = np.random.default_rng(0)
-
-    def array(*shape):
-        return random.uniform(-1, 1, shape) * np.prod(shape[1:]) ** -0.5
-
-    def layer(name, *shape):
-        return {f"{name}.weight": array(*shape), f"{name}.bias": array(shape[0])}
-
-    def norm(name):
-        return {f"{name}.weight": 1 + array(WIDTH) / 10, f"{name}.bias": array(WIDTH) / 10}
-
-    weights = {**layer("conv1", WIDTH, 80, 3), **layer("conv2", WIDTH, WIDTH, 3)}
-    weights["positional_embedding"] = array(FRAMES, WIDTH)
-    for i in range(LAYERS):
-        block = f"blocks.{i}"
-        for name in ("query", "key", "value", "out"):
-            weights |= layer(f"{block}.attn.{name}", WIDTH, WIDTH)
-        del weights[f"{block}.attn.key.bias"]
-        weights |= layer(f"{block}.mlp.0", 4 * WIDTH, WIDTH)
-        weights |= layer(f"{block}.mlp.2", WIDTH, 4 * WIDTH)
-        weights |= {**norm(f"{block}.attn_ln"), **norm(f"{block}.mlp_ln")}
-    weights |= norm("ln_post")
-    return {f"encoder.{name}": array.astype(np.float16) for name, array in weights.items()}
-
-
-def torch_log_mel(audio: torch.Tensor) -> torch.Tensor:
-    """(batch, 80, 3000) of 30 s."""
-    window = torch.hann_window(400, dtype=audio.dtype)
-    spectra = torch.stft(audio, 400, 160, window=window, return_complex=True)[..., :-1]
-    filters = torch.from_numpy(librosa.filters.mel(sr=16000, n_fft=400, n_mels=80))
-    levels = (filters.to(audio.dtype) @ spectra.abs() ** 2).clamp(min=1e-10).log10()
-    return (torch.maximum(levels, levels.max() - 8) + 4) / 4
-
-
-def torch_encoder(weights: dict[str, np.ndarray], mel: torch.Tensor) -> torch.Tensor:
-    weights = {name: torch.from_numpy(array).to(mel.dtype) for name, array in weights.items()}
-
-    def take(name):
-        return weights[f"encoder.{name}.weight"], weights.get(f"encoder.{name}.bias")
-
-    def norm(name, x):
-        return layer_norm(x, (WIDTH,), *take(name))
-
-    x = gelu(conv1d(mel, *take("conv1"), padding=1))
-    x = gelu(conv1d(x, *take("conv2"), stride=2, padding=1)).mT
-    x = x + weights["encoder.positional_embedding"][: x.shape[1]]
-    for i in range(LAYERS):
-        h = norm(f"blocks.{i}.attn_ln", x)
-        query, key, value = (
-            linear(h, *take(f"blocks.{i}.attn.{name}")).unflatten(2, (6, 64)).transpose(1, 2)
-            for name in ("query", "key", "value")
-        )
-        h = scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        x = x + linear(h, *take(f"blocks.{i}.attn.out"))
-        h = gelu(linear(norm(f"blocks.{i}.mlp_ln", x), *take(f"blocks.{i}.mlp.0")))
-        x = x + linear(h, *take(f"blocks.{i}.mlp.2"))
-    return norm("ln_post", x)
+WIDTH = 384
 
 
 def half_a_minute(audio: np.ndarray) -> torch.Tensor:
@@ -126,7 +69,7 @@ def assert_close(ours, expected, tolerance):
 @pytest.mark.parametrize("samples", [SECOND, SECOND + 121, SAMPLES - 100, SAMPLES, SAMPLES + 999])
 def test_log_mel_spectrogram(samples):
     audio = clips(samples)
-    expected = torch_log_mel(half_a_minute(audio)).mT
+    expected = official_log_mel(half_a_minute(audio)).mT
     # a relative error of 1e-7 in the loudest bin is one of 1e-3 eighty decibels below it
     np.testing.assert_allclose(log_mel(jnp.asarray(audio)), expected, rtol=0, atol=2e-4)
 
@@ -145,11 +88,9 @@ def check_features_and_loss(weights, params, reference, frames):
         np.float32
     )
     x = torch.from_numpy(generated).double().requires_grad_()
-    padded = pad(x, (0, SAMPLES - x.shape[1]))
-    theirs = torch_encoder(weights, torch_log_mel(padded)[..., : 2 * frames])
-    with torch.no_grad():
-        target = torch_encoder(weights, torch_log_mel(half_a_minute(reference))[..., : 2 * frames])
-    loss = (theirs - target).square().sum(2).mean()
+    oracle = WhisperFeatures(weights, torch.float64)
+    theirs = oracle(x, frames)
+    loss = perceptual_loss(theirs, oracle(torch.from_numpy(reference).double(), frames))
     loss.backward()
 
     def our_loss(audio, params):
@@ -166,9 +107,9 @@ def check_features_and_loss(weights, params, reference, frames):
 
 
 def test_features_and_perceptual_loss_with_random_weights(tmp_path):
-    save_file(random_weights(), tmp_path / "random.safetensors")
+    save_file(random_whisper_weights(), tmp_path / "random.safetensors")
     params = jax.tree.map(jnp.asarray, read_whisper_encoder(tmp_path / "random.safetensors"))
-    check_features_and_loss(random_weights(), params, clips(SECOND), frames_of(SECOND))
+    check_features_and_loss(random_whisper_weights(), params, clips(SECOND), frames_of(SECOND))
 
 
 def test_features_and_perceptual_loss_with_the_real_weights():
@@ -177,7 +118,7 @@ def test_features_and_perceptual_loss_with_the_real_weights():
     params = jax.tree.map(jnp.asarray, read_whisper_encoder(REAL_WEIGHTS))
     formula = _sinusoids(FRAMES, WIDTH)
     np.testing.assert_allclose(params["positions"], formula, rtol=0, atol=2**-11)
-    check_features_and_loss(load_file(REAL_WEIGHTS), params, speech(2 * SECOND), FRAMES)
+    check_features_and_loss(read_whisper_weights(REAL_WEIGHTS), params, speech(2 * SECOND), FRAMES)
 
 
 def test_what_lies_past_a_clip_is_not_heard():
@@ -254,7 +195,7 @@ def save_checkpoint(weights: dict[str, np.ndarray], path: Path) -> None:
 
 
 def test_the_same_weights_come_from_every_kind_of_file(tmp_path):
-    weights = random_weights()
+    weights = random_whisper_weights()
     save_file(weights, tmp_path / "openai.safetensors")
     save_file(hugging_face_names(weights), tmp_path / "hugging_face.safetensors")
     save_checkpoint(weights, tmp_path / "tiny.en.pt")
@@ -274,7 +215,7 @@ def test_the_same_weights_come_from_every_kind_of_file(tmp_path):
 
 
 def test_everything_that_is_wrong_with_a_file_is_named(tmp_path):
-    weights = dict(random_weights())
+    weights = dict(random_whisper_weights())
     del weights["encoder.ln_post.bias"]
     weights["encoder.conv1.bias"] = np.zeros(512, np.float16)
     save_file(weights, tmp_path / "base.safetensors")
@@ -297,7 +238,7 @@ def test_everything_that_is_wrong_with_a_file_is_named(tmp_path):
 
 def test_weights_are_downloaded_once_into_the_cache(hub, tmp_path, monkeypatch):
     monkeypatch.setenv("L3AC_JAX_CACHE", str(tmp_path / "cache"))
-    save_file(hugging_face_names(random_weights()), tmp_path / FILE)
+    save_file(hugging_face_names(random_whisper_weights()), tmp_path / FILE)
     hub.files[f"/{REPOSITORY}/resolve/main/{FILE}"] = (tmp_path / FILE).read_bytes()
     expected = flatten(read_whisper_encoder(tmp_path / FILE))
     found = flatten(load_whisper_encoder())
