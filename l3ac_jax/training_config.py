@@ -58,14 +58,26 @@ class LossWeights(Table, frozen=True):
 
 
 class DiscriminatorConfig(Table, frozen=True):
-    """DAC's discriminators, by period and by FFT size; trained in every `every`-th step."""
+    """DAC's discriminators, by period and by FFT size; trained in every `every`-th step.
+
+    Either list may be empty, which leaves discriminators of that kind out.
+    """
 
     every: PositiveInt
-    periods: Sizes = (2, 3, 5, 7, 11)
-    fft_sizes: Sizes = (126, 542, 1418, 2296)
+    periods: tuple[PositiveInt, ...] = (2, 3, 5, 7, 11)
+    fft_sizes: tuple[PositiveInt, ...] = (126, 542, 1418, 2296)
     period_widths: Sizes = (32, 128, 512, 1024, 1024)
     spectrum_width: PositiveInt = 32
     optimizer: OptimizerConfig = OptimizerConfig(weight_decay=1e-5, clip_norm=10.0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.periods and not self.fft_sizes:
+            raise ValueError(
+                "periods and fft_sizes are both empty; for training without discriminators, set "
+                "training.loss.adversarial to 0"
+            )
+        return self
 
 
 class ValidationConfig(Table, frozen=True):

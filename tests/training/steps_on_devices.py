@@ -8,14 +8,14 @@ import sys
 
 import jax
 import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
 
 from l3ac_jax.data.clip import Clip, ClipInfo
-from l3ac_jax.params import flatten
 from l3ac_jax.training.devices import all_devices, connect_processes
 from l3ac_jax.training.objective import make_objective
 from l3ac_jax.training.step import Steps
 from l3ac_jax.training.validation import Evaluator
-from tests.model.oracle import speech
 from tests.training.small_run import small_experiment
 
 CLIPS, SAMPLES, STEPS = 8, 1500, 4
@@ -23,6 +23,8 @@ CLIPS, SAMPLES, STEPS = 8, 1500, 4
 
 def batch(step: int) -> dict[str, np.ndarray]:
     """Clips of different lengths, one of them empty."""
+    from tests.model.oracle import speech  # which looks for devices
+
     audio = np.concatenate([speech(SAMPLES, 9000 * clip + 2000 * step) for clip in range(CLIPS)])
     audio += np.random.default_rng(step).normal(0, 0.02, audio.shape).astype(np.float32)
     lengths = np.array([1500, 900, 1500, 1200, 0, 1500, 1400, 1500], np.int32)
@@ -34,9 +36,7 @@ def main(target: str) -> None:
     if "JAX_NUM_PROCESSES" in os.environ:
         connect_processes()
     devices = all_devices()
-    config = small_experiment(
-        "unused", micro_batches=2, loss={"stft": 1.0}, evaluation={"batch_size": 3}
-    )
+    config = small_experiment("unused", micro_batches=2, evaluation={"batch_size": 3})
     training = config.training
     steps = Steps(make_objective(config.model, training), training, 100)
     init = jax.jit(steps.init, out_shardings=devices.replicated)
@@ -46,6 +46,8 @@ def main(target: str) -> None:
     share = CLIPS // jax.process_count()
     mine = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
     history = []
+    start = np.asarray(ravel_pytree(jax.device_get(state.params))[0])
+    gradient = None
     for step in range(STEPS):
         part = devices.divide({name: value[mine] for name, value in batch(step).items()})
         if steps.trains_discriminators(step):
@@ -53,25 +55,27 @@ def main(target: str) -> None:
             history.append(float(metrics["discriminator_loss"]))
         state, metrics = train_generator(state, part, None)
         history.append(float(metrics["loss"]))
+        if gradient is None:  # Adam's first moment after one step is a twentieth of it
+            gradient = np.asarray(optax.tree.get(state.optimizer, "mu")) * 20
     clips = [
-        Clip(ClipInfo("id", "source", None, 16000, 1500 - 100 * i, 1.0), speech(1500 - 100 * i)[0])
-        for i in range(5)
+        Clip(ClipInfo("id", "source", None, 16000, 1500 - 100 * i, 1.0), audio[: 1500 - 100 * i])
+        for i, audio in enumerate(batch(0)["audio"][:5])
     ]
     with Evaluator(steps.objective, clips, devices, training.evaluation) as evaluator:
         scores = evaluator(state.average, None).scores
     kept = {name: value for name, value in scores.items() if name not in ("stoi", "pesq")}
-    trees = {"params": state.params, "average": state.average, "judges": state.discriminators}
-    arrays = {
-        f"{name}/{path}": np.asarray(jax.device_get(leaf))
-        for name, tree in trees.items()
-        for path, leaf in flatten(tree).items()
-    }
+    trees = (state.params, state.average, state.discriminators)
+    params, average, judges = (np.asarray(ravel_pytree(jax.device_get(x))[0]) for x in trees)
     np.savez(
         target,
         devices=devices.count,
         history=np.array(history),
         scores=np.array(list(kept.values())),
-        **arrays,
+        start=start,
+        gradient=gradient,
+        params=params,
+        average=average,
+        judges=judges,
     )
 
 

@@ -11,10 +11,6 @@ import pytest
 
 from tests.training.small_run import ROOT
 
-# Sums over clips in another order: after some steps of Adam the last bits have spread, but less
-# than the steps themselves are long (rate 1e-3).
-TOLERANCE = 1e-5
-
 
 def run_steps(folder: Path, devices: int, processes: int = 1) -> dict[str, np.ndarray]:
     """Parameters, metrics and an evaluation after a few steps, in processes of their own."""
@@ -73,14 +69,25 @@ def single(folder) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(("devices", "processes"), [(4, 1), (2, 2)])
 def test_the_result_is_that_of_one_device(single, folder, devices, processes):
     several = run_steps(folder, devices, processes)
-    assert several.keys() == single.keys()
     assert int(several["devices"]) == devices
-    largest = 0.0
-    for name, value in single.items():
-        if name == "devices":
-            continue
-        scale = max(np.abs(value).max(), 1.0)
-        largest = max(largest, np.abs(several[name] - value).max() / scale)
-        np.testing.assert_allclose(several[name], value, rtol=0, atol=TOLERANCE * scale,
-                                   err_msg=name)  # fmt: skip
-    print(f"{devices} devices in {processes} processes: within {largest:.1e}")
+
+    def apart(name: str) -> float:
+        return rms(several[name] - single[name]) / rms(single[name])
+
+    # Sums over clips in another order: float32 rounding, through some twenty layers.
+    assert apart("gradient") < 2e-5
+    np.testing.assert_allclose(several["history"][:2], single["history"][:2], rtol=2e-6)
+    # The length of Adam's first steps does not depend on the gradient's size: where that is all but
+    # zero they may go the other way. So the bar is a small part of the way.
+    moved = rms(single["params"] - single["start"])
+    for name in ("params", "average"):
+        assert rms(several[name] - single[name]) < 0.02 * moved
+    np.testing.assert_array_equal(several["start"], single["start"])
+    np.testing.assert_allclose(several["history"], single["history"], rtol=1e-3)
+    np.testing.assert_allclose(several["scores"], single["scores"], rtol=1e-2)
+    print(f"{devices} devices in {processes} processes: gradient {apart('gradient'):.1e}, "
+          f"parameters {apart('params'):.1e} apart; they moved by {moved:.1e}")  # fmt: skip
+
+
+def rms(x: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
