@@ -10,6 +10,8 @@ Each STEP folder is a model folder too: see l3ac_jax/checkpoint.py.
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +36,8 @@ class Checkpoints:
     def __init__(self, run: Path, config: CheckpointConfig):
         self._lowest = config.best_by == "loss"
         self._best_by = config.best_by
+        # Orbax remarks on every checkpoint that has no scores.
+        logging.getLogger("absl").setLevel(logging.ERROR)
         options = ocp.CheckpointManagerOptions(
             best_fn=_rank,
             preservation_policy=policies.AnyPreservationPolicy(
@@ -75,16 +79,14 @@ class Checkpoints:
         """
         if step in self._manager.all_steps():
             return
-        params, rest = _split(self._copy(state.replace(key=jax.random.key_data(state.key))))
+        fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+        tree = _items(self._copy({**fields, "key": jax.random.key_data(state.key)}))
         run = {"data": dict(data), "config": config.model_dump(mode="json", exclude_none=True)}
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                **{
-                    PARAMS_FOLDER: ocp.args.StandardSave(params),  # type: ignore[call-arg]
-                    STATE: ocp.args.StandardSave(rest),  # type: ignore[call-arg]
-                    RUN_ITEM: ocp.args.JsonSave(run),  # type: ignore[call-arg]
-                }
+                **{name: ocp.args.StandardSave(part) for name, part in tree.items()},  # type: ignore[call-arg]
+                **{RUN_ITEM: ocp.args.JsonSave(run)},  # type: ignore[call-arg]
             ),
             metrics=self._ranked(scores),
             force=True,
@@ -96,23 +98,21 @@ class Checkpoints:
         run = self._manager.restore(step, args=item)[RUN_ITEM]
         return run["data"], ExperimentConfig.model_validate(run["config"])
 
-    def restore(self, step: int, like: TrainState) -> TrainState:
-        """The state of a step, on the devices of `like` (which may be abstract).
+    def restore(
+        self, step: int, abstract: Mapping[str, Any], sharding: jax.sharding.Sharding
+    ) -> TrainState:
+        """The state of a step, placed as `sharding` says; `abstract` is what it must look like.
 
-        Raises ConfigError if the run had other parts (discriminators, an average) than `like`.
+        Raises ConfigError if the run had other parts (discriminators, an average).
         """
-        targets = _split(like.replace(key=jax.eval_shape(jax.random.key_data, like.key)))
-        targets = jax.tree.map(_target, targets)
+        key = jax.eval_shape(jax.random.key_data, abstract["key"])
+        targets = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+            _items({**abstract, "key": key}),
+        )
+        items = {name: ocp.args.StandardRestore(tree) for name, tree in targets.items()}  # type: ignore[call-arg]
         try:
-            restored = self._manager.restore(
-                step,
-                args=ocp.args.Composite(
-                    **{
-                        PARAMS_FOLDER: ocp.args.StandardRestore(targets[0]),  # type: ignore[call-arg]
-                        STATE: ocp.args.StandardRestore(targets[1]),  # type: ignore[call-arg]
-                    }
-                ),
-            )
+            restored = self._manager.restore(step, args=ocp.args.Composite(**items))
         except (ValueError, KeyError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ConfigError(
@@ -120,8 +120,9 @@ class Checkpoints:
                 "run trains (the model, discriminators, an average) cannot change under way "
                 f"({reason})"
             ) from error
-        state = _join(restored[PARAMS_FOLDER], restored[STATE])
-        return state.replace(key=jax.random.wrap_key_data(state.key))
+        model = "params" if abstract["average"] is None else "average"
+        fields = {**restored[STATE], model: restored[PARAMS_FOLDER]}
+        return TrainState(**{**fields, "key": jax.random.wrap_key_data(fields["key"])})
 
     def wait(self) -> None:
         """Until everything is written."""
@@ -144,16 +145,7 @@ def _rank(metrics: Mapping[str, float]) -> float:
     return metrics[RANK]
 
 
-def _split(state: TrainState) -> tuple[dict, TrainState]:
-    """The model, and the rest without it."""
-    if state.average is None:
-        return state.params, state.replace(params=None)
-    return state.average, state.replace(average=None)
-
-
-def _join(model: dict, rest: TrainState) -> TrainState:
-    return rest.replace(params=model) if rest.params is None else rest.replace(average=model)
-
-
-def _target(leaf: Any) -> Any:
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None))
+def _items(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The model, and the rest without it: what goes into folders of their own."""
+    model = "params" if fields["average"] is None else "average"
+    return {PARAMS_FOLDER: fields[model], STATE: {**fields, model: None}}

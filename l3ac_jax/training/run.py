@@ -181,11 +181,8 @@ def _initial_state(
         data, before = checkpoints.restore_run(latest)
         _check_model(config, before, latest)
         loader.restore(data)
-        like = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=devices.replicated),
-            jax.eval_shape(steps.init, key),
-        )
-        return checkpoints.restore(latest, like), f"going on from step {latest}"
+        state = checkpoints.restore(latest, steps.abstract(), devices.replicated)
+        return state, f"going on from step {latest}"
     params = None if fine_tune is None else _params_of(fine_tune, config)
     init = jax.jit(
         steps.init, out_shardings=devices.replicated, compiler_options=quick_compilation()

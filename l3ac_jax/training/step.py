@@ -4,6 +4,7 @@ The discriminators' part, in the steps where it is their turn, and the generator
 apart: each once, where one function with a switch would compile the larger part twice.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -68,6 +69,15 @@ class Steps:
             skipped=jnp.zeros((), jnp.int32),
             skipped_in_row=jnp.zeros((), jnp.int32),
         )
+
+    def abstract(self) -> dict[str, PyTree]:
+        """Shapes and types of a state, field by field, without computing one."""
+
+        def fields(key: Array) -> dict[str, PyTree]:
+            state = self.init(key)
+            return {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+
+        return jax.eval_shape(fields, jax.random.key(0))
 
     def trains_discriminators(self, step: int) -> bool:
         """Whether the discriminators take this step too."""

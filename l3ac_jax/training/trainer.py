@@ -171,7 +171,7 @@ def _diverged(run: Run, step: int, values: dict[str, float]) -> str:
         "there is no checkpoint" if latest is None else f"the checkpoint of step {latest} is kept"
     )
     return (
-        f"{run.folder}: step {step} was the {run.training.max_skipped}th in a row that was not "
-        f"finite ({', '.join(wrong)}), and training cannot go on; {kept}. Try a lower "
-        "training.optimizer.peak_rate, or look at the data"
+        f"{run.folder}: step {step}: not finite, like the steps before it, "
+        f"{run.training.max_skipped} in a row ({', '.join(wrong)}), and training cannot go on; "
+        f"{kept}. Try a lower training.optimizer.peak_rate, or look at the data"
     )
