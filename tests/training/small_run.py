@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -112,9 +114,16 @@ def start_training(
     )
 
 
-def run_training(config: Path, run: Path, cache: Path, *words: str, code: int = 0) -> str:
+def run_training(
+    config: Path,
+    run: Path,
+    cache: Path,
+    *words: str,
+    code: int = 0,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Run the command to its end, insist on its exit code, and return what it printed."""
-    process = start_training(config, run, cache, *words)
+    process = start_training(config, run, cache, *words, **variables)
     output, _ = process.communicate(timeout=600)
     assert process.returncode == code, output
     return output

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -232,3 +233,21 @@ def test_two_processes_cannot_train_in_one_folder(config, cache, tmp_path):
     finally:
         os.killpg(first.pid, signal.SIGKILL)
         first.communicate()
+
+
+def test_two_connected_processes_train_one_model(corpus, cache, tmp_path):
+    settings = small_experiment(corpus, epochs=1, checkpoints={"every": 8})
+    config, run = write_config(settings, tmp_path), tmp_path / "run"
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    words = ("--coordinator", address, "--processes", "2", "--process")
+    both = [start_training(config, run, cache, *words, str(i)) for i in range(2)]
+    outputs = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert "2 x cpu in 2 processes" in outputs[0]
+    assert steps_of(run, "train") == list(range(1, STEPS // 2 + 1))
+    assert steps_of(run, "evaluation") == [15, STEPS // 2]
+    last = read_metrics(run / "metrics.jsonl")[-1]
+    assert np.isfinite([last["loss"], last["stoi"], last["codebook_usage"]]).all()
+    assert get_model(run).encode(np.zeros((1, 40), np.float32)).shape == (1, 10)
