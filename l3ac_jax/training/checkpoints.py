@@ -79,8 +79,7 @@ class Checkpoints:
         """
         if step in self._manager.all_steps():
             return
-        fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
-        tree = _items(self._copy({**fields, "key": jax.random.key_data(state.key)}))
+        tree = self._copied(state)
         run = {"data": dict(data), "config": config.model_dump(mode="json", exclude_none=True)}
         self._manager.save(
             step,
@@ -91,6 +90,10 @@ class Checkpoints:
             metrics=self._ranked(scores),
             force=True,
         )
+
+    def prepare(self, state: TrainState) -> None:
+        """Compile what `save` needs, so that no later step waits for it."""
+        self._copied(state)
 
     def restore_run(self, step: int) -> tuple[LoaderState, ExperimentConfig]:
         """Where the data stood, and the configuration of the run."""
@@ -133,6 +136,10 @@ class Checkpoints:
 
     def __exit__(self, *_: object) -> None:
         self._manager.close()
+
+    def _copied(self, state: TrainState) -> dict[str, Any]:
+        fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+        return _items(self._copy({**fields, "key": jax.random.key_data(state.key)}))
 
     def _ranked(self, scores: Mapping[str, float] | None) -> dict[str, float] | None:
         value = math.nan if scores is None else scores.get(self._best_by, math.nan)

@@ -108,6 +108,7 @@ def open_run(
             _claim(folder, stack)
         checkpoints = stack.enter_context(Checkpoints(folder, training.checkpoints))
         state, came_from = _initial_state(config, steps, devices, loader, checkpoints, fine_tune)
+        checkpoints.prepare(state)
         step = int(jax.device_get(state.step))
         log: RunLog | NoLog = NoLog()
         progress = None

@@ -2,9 +2,11 @@
 
 import os
 import random
+import re
 import signal
 import socket
 import time
+from collections import Counter
 from pathlib import Path
 
 import jax
@@ -47,7 +49,7 @@ def config(corpus, tmp_path_factory) -> Path:
 def finished(config, cache, tmp_path_factory) -> tuple[Path, str]:
     """A run that nothing disturbed, and what it printed."""
     run = tmp_path_factory.mktemp("runs") / "undisturbed"
-    return run, run_training(config, run, cache)
+    return run, run_training(config, run, cache, variables={"JAX_LOG_COMPILES": "1"})
 
 
 def saved_arrays(run: Path, step: int = STEPS) -> dict[str, np.ndarray]:
@@ -95,6 +97,17 @@ def test_a_run_leaves_its_configuration_metrics_and_checkpoints(finished, config
     assert expected <= evaluation.keys()
     assert list((run / "tensorboard").iterdir())
     assert "new run" in output and f"step {STEPS}/{STEPS}" in output
+
+
+def test_each_program_is_compiled_once(finished):
+    _, output = finished
+    compiled = Counter(re.findall(r"Finished XLA compilation of jit\((\w+)\)", output))
+    for program in ("init", "train_generator", "train_discriminators", "of_evaluation"):
+        assert compiled[program] == 1, compiled
+    after = output[output.index("step 1/") :].partition(f"step {STEPS}/")[0]
+    late = set(re.findall(r"Finished XLA compilation of jit\((\w+)\)", after))
+    # The first evaluation is no step, and what saves a checkpoint was compiled before the first.
+    assert late <= {"of_evaluation"}, late
 
 
 def test_the_last_checkpoints_and_the_best_are_kept(finished):
