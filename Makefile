@@ -19,6 +19,7 @@ lint: $(INSTALLED)
 
 benchmark: $(INSTALLED)
 	$(BIN)/python experiments/benchmark.py
+	$(BIN)/python experiments/benchmark_training.py
 
 # torch comes first and alone, so that a CPU build is taken where pip is offered one.
 $(INSTALLED): pyproject.toml

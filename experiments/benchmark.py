@@ -8,20 +8,14 @@ process that runs one side alone, and how far the two results lie apart.
 Example: python experiments/benchmark.py --models 3kbps 1kbps --seconds 10 --repeats 15
 """
 
-import json
-import resource
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
 import tyro
+from measurement import alternating, memory_of, report_peak, seconds_of, speech
 from rich.console import Console
 from rich.table import Table
 
@@ -40,14 +34,6 @@ class Options:
     """Runs of each side."""
     side: Literal["both", "ours", "official"] = "both"
     """Run one side alone and print its peak memory as JSON; used for the memory column."""
-
-
-def speech(seconds: float, sample_rate: int) -> np.ndarray:
-    """(1, samples) of the recording that ships with the package."""
-    from l3ac_jax.audio import read_audio
-
-    clip = read_audio(Path(str(files("l3ac_jax") / "assets" / "cmu_arctic_a0007.wav")))
-    return np.resize(clip.samples[0], round(seconds * sample_rate))[None]
 
 
 def official_side(name: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
@@ -84,21 +70,13 @@ def our_side(name: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 SIDES = {"ours": our_side, "official": official_side}
 
 
-def seconds_of(function: Callable, *arguments) -> float:
-    start = time.perf_counter()
-    function(*arguments)
-    return time.perf_counter() - start
-
-
 def measure(name: str, options: Options) -> dict[str, float]:
     """Alternating runs of both sides of one configuration."""
     audio = speech(options.seconds, published_config(name).model.sample_rate)
     ours, official = our_side(name), official_side(name)
     first_ours = seconds_of(ours, audio)
     seconds_of(official, audio)
-    times = np.array(
-        [(seconds_of(ours, audio), seconds_of(official, audio)) for _ in range(options.repeats)]
-    )
+    times = alternating((lambda: ours(audio), lambda: official(audio)), options.repeats)
     (our_tokens, our_audio), (tokens, decoded) = ours(audio), official(audio)
     same = (our_tokens == tokens).mean()
     difference = np.sqrt(np.mean(np.square(our_audio[:, : decoded.shape[1]] - decoded)))
@@ -116,30 +94,14 @@ def measure(name: str, options: Options) -> dict[str, float]:
 
 def peak_memory(name: str, side: str, seconds: float) -> float:
     """Peak MiB that running one side adds to a fresh process that has loaded it."""
-    command = [sys.executable, __file__, "--models", name, "--side", side]
-    result = subprocess.run(
-        [*command, "--seconds", str(seconds)], check=True, capture_output=True, text=True
-    )
-    return json.loads(result.stdout.splitlines()[-1])["mib"]
+    return memory_of(__file__, "--models", name, "--side", side, "--seconds", str(seconds))
 
 
 def run_one_side(options: Options) -> None:
     name = options.models[0]
     audio = speech(options.seconds, published_config(name).model.sample_rate)
     run = SIDES[options.side](name)
-    before = _resident_mib("VmRSS")
-    for _ in range(3):
-        run(audio)
-    print(json.dumps({"mib": _resident_mib("VmHWM") - before}))
-
-
-def _resident_mib(field: str) -> float:
-    """VmRSS (now) or VmHWM (peak) of this process."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:  # not Linux: the peak is all there is
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+    report_peak(lambda: run(audio))
 
 
 def main() -> None:

@@ -1,7 +1,12 @@
 """Settings of every test: strict shapes, and annotations that are checked while the tests run."""
 
+import os
 from pathlib import Path
 from threading import Thread
+
+# One thread of PyTorch for each worker of pytest: with more than there are processors, most of
+# them wait for each other, and the tests against PyTorch take twice the time.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import huggingface_hub.constants as hub_constants
 import jax

@@ -9,12 +9,15 @@ from tests.small_configs import SMALL_CONFIGS
 pytest.importorskip("l3ac")
 
 from l3ac_jax import demo
+from l3ac_jax.pretrained import get_model
+from tests.model.oracle import quickly_compiled
 
 
 @pytest.fixture(autouse=True)
 def small_network(monkeypatch):
     small = ExperimentConfig(model=SMALL_CONFIGS["baseline"])
     monkeypatch.setattr(demo, "published_config", lambda name: small)
+    monkeypatch.setattr(demo, "get_model", lambda folder: quickly_compiled(get_model(folder)))
     clip = demo._clip()[:, 16000:19000]
     monkeypatch.setattr(demo, "_clip", lambda: clip)
 

@@ -1,15 +1,16 @@
 """The official network with seeded weights and ours with the same weights, made once a session."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import soundfile as sf
 
+from l3ac_jax.codec import L3AC
 from l3ac_jax.compilation import quick_compilation
 from l3ac_jax.config import CodecConfig, published_config
 from l3ac_jax.official import OfficialCodec, seeded_codec
@@ -39,8 +40,22 @@ def pair(name: str) -> Pair:
     official = seeded_codec(config, seed=1)
     with TemporaryDirectory() as folder:
         official.save_checkpoint(folder)
-        params = jax.tree.map(jnp.asarray, from_torch(folder, config))
-    return Pair(config, official, seeded_codec(config, seed=1, dtype=np.float64), params)
+        params = jax.device_put(from_torch(folder, config))
+    return Pair(config, official, deepcopy(official).astype(np.float64), params)
+
+
+def codec_of(name: str) -> L3AC:
+    """A new codec with the weights of `pair(name)`, compiled as for a user."""
+    oracle = pair(name)
+    return L3AC(oracle.config, oracle.params, name)
+
+
+def quickly_compiled(codec: L3AC) -> L3AC:
+    """The codec itself, which from now on compiles with QUICK_COMPILE."""
+    for function in ("_encode_compiled", "_dequantize_compiled", "_decode_compiled"):
+        plain = getattr(codec, function).__wrapped__
+        setattr(codec, function, jax.jit(plain, compiler_options=QUICK_COMPILE))
+    return codec
 
 
 def speech(samples: int, offset: int = 6000, name: str = "librivox_sense_0870.wav") -> np.ndarray:

@@ -16,7 +16,7 @@ from l3ac_jax.model.autoencoder import DecoderStage, EncoderStage
 from l3ac_jax.model.layers import BlockOptions, ChannelNorm, Conv, ConvUnit, LegacyUnit, Snake
 from l3ac_jax.model.local_transformer import LocalTransformer
 from l3ac_jax.model.tpooling import EnhanceBlock, TConv, tpool
-from tests.model.oracle import pair
+from tests.model.oracle import QUICK_COMPILE, pair
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -36,7 +36,8 @@ def channels_first(module, x) -> np.ndarray:
 
 
 def run(layer, params, x, **options):
-    return jax.jit(partial(layer.apply, **options))({"params": params}, x)
+    apply = jax.jit(partial(layer.apply, **options), compiler_options=QUICK_COMPILE)
+    return apply({"params": params}, x)
 
 
 def assert_same(ours, official) -> None:

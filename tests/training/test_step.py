@@ -67,7 +67,8 @@ def train(settings: TrainingConfig) -> tuple[TrainState, list[dict[str, float]]]
     """Our state after ten steps, and the losses on the way."""
     steps = Steps(make_objective(NOISELESS, settings), settings, TOTAL)
     params, judges = initial_params(steps.objective, official(settings, "float32"))
-    state = steps.init(jax.random.key(0), params).replace(discriminators=judges)
+    init = jax.jit(steps.init, compiler_options=QUICK_COMPILE)
+    state = init(jax.random.key(0), params).replace(discriminators=judges)
     take = jax.jit(steps.take, static_argnums=3, compiler_options=QUICK_COMPILE)
     history = []
     for step in range(STEPS):
@@ -165,7 +166,8 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_counts():
         }
     )
     steps = Steps(make_objective(NOISELESS, settings), settings, TOTAL)
-    start = steps.init(jax.random.key(0), pair("baseline").params)
+    init = jax.jit(steps.init, compiler_options=QUICK_COMPILE)
+    start = init(jax.random.key(0), pair("baseline").params)
     take = jax.jit(steps.take, static_argnums=3, compiler_options=QUICK_COMPILE)
     good, _ = take(start, batch(0), None, False)
     moved = distance(flatten(good.params), flatten(start.params))

@@ -1,0 +1,235 @@
+"""Speed of the published training steps, beside PyTorch in the same process.
+
+Both sides have the same seeded weights and take steps on the same batch of speech, alternately, so
+that whatever else the machine does falls on both. The rows: a step of the generator by waveform,
+STFT and perceptual losses; the same with the discriminators' terms; a step of the discriminators.
+PyTorch's side is the official training written anew, with fused optimizers and with normalized
+weights kept for a whole step, which the official code does without: a few per cent faster than it.
+
+Printed: median seconds of each side, the median of the ratios of neighbouring steps, how much
+longer our first step takes (compilation), peak memory of a process that takes such steps on one
+side alone (weights and optimizer included), and the first step's loss, in which the quantizer's
+noise is not the same.
+
+Example: python experiments/benchmark_training.py --models 3kbps --clips 2 --seconds 2 --repeats 5
+"""
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from measurement import alternating, memory_of, report_peak, resident_mib, speech
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from safetensors.numpy import save_file
+
+from l3ac_jax.compilation import quick_compilation
+from l3ac_jax.config import CodecConfig, published_config
+from l3ac_jax.official import seeded_codec
+from l3ac_jax.official_discriminators import discriminator_params
+from l3ac_jax.official_losses import random_whisper_weights, read_whisper_weights
+from l3ac_jax.official_training import OfficialTraining, official_params
+from l3ac_jax.params import unflatten
+from l3ac_jax.training.objective import make_objective
+from l3ac_jax.training.step import Steps, TrainState
+from l3ac_jax.training.whisper_weights import read_whisper_encoder
+from l3ac_jax.training_config import TrainingConfig
+
+TOTAL = 100_000  # steps that the schedules are made for
+
+Kind = Literal["generator", "adversarial", "discriminators"]
+ROWS: dict[Kind, str] = {
+    "generator": "generator",
+    "adversarial": "generator, adversarial",
+    "discriminators": "discriminators",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure."""
+
+    models: tuple[str, ...] = ("3kbps",)
+    """Published configurations."""
+    steps: tuple[Kind, ...] = tuple(ROWS)
+    """Kinds of steps."""
+    clips: int = 4
+    """Clips in a batch."""
+    seconds: float = 2.0
+    """Length of each clip; speech, repeated to this length."""
+    repeats: int = 5
+    """Steps of each side and kind."""
+    whisper: Path | None = None
+    """Weights of Whisper tiny.en under OpenAI's names, .pt or .safetensors; random ones without."""
+    memory: bool = True
+    """Measure peak memory, which compiles everything once more."""
+    side: Literal["both", "ours", "official"] = "both"
+    """Take one side's first kind of step alone and print its peak memory as JSON."""
+
+
+Step = Callable[[], float]
+"""Takes a step on the batch and returns its loss, so that it is over."""
+
+
+def official_side(name: str, kind: Kind, options: Options) -> Step:
+    """A step in PyTorch."""
+    official = reference(name, kind, options)
+    take = official.discriminator_step if kind == "discriminators" else official.generator_step
+    audio = batch_of(name, options)
+    return lambda: float(take(audio)["loss"])
+
+
+def our_side(name: str, kind: Kind, options: Options) -> Step:
+    """Our step from the same weights, compiled with its state donated, as in training."""
+    (config, training), audio = settings_of(name, kind), batch_of(name, options)
+    steps = Steps(make_objective(config, training), training, TOTAL)
+    state = initial_state(steps, reference(name, kind, options))
+    batch = {"audio": jnp.asarray(audio), "lengths": jnp.full(len(audio), audio.shape[1])}
+    if kind == "discriminators":
+        step, loss = steps.train_discriminators, "discriminator_loss"
+        arguments = (batch,)
+    else:
+        step, loss = steps.train_generator, "loss"
+        arguments = (batch, our_whisper(options))
+    compiled = jax.jit(step, donate_argnums=0)
+
+    def take() -> float:
+        nonlocal state
+        state, metrics = compiled(state, *arguments)
+        return float(metrics[loss])
+
+    return take
+
+
+SIDES = {"ours": our_side, "official": official_side}
+
+
+def settings_of(name: str, kind: Kind) -> tuple[CodecConfig, TrainingConfig]:
+    """Those published, without the terms that this kind of step does not need."""
+    experiment = published_config(name)
+    assert experiment.training is not None
+    unused = {"generator": "adversarial", "discriminators": "perceptual"}
+    changes = {unused[kind]: 0.0} if kind in unused else {}
+    loss = experiment.training.loss.model_copy(update=changes)
+    return experiment.model, experiment.training.model_copy(update={"loss": loss})
+
+
+def batch_of(name: str, options: Options) -> NDArray[np.float32]:
+    """(clips, samples)."""
+    return speech(options.seconds, published_config(name).model.sample_rate, options.clips)
+
+
+def reference(name: str, kind: Kind, options: Options) -> OfficialTraining:
+    """The training in PyTorch, always from the same weights."""
+    config, training = settings_of(name, kind)
+    whisper = random_whisper_weights()
+    if options.whisper is not None:
+        whisper = read_whisper_weights(options.whisper)
+    return OfficialTraining(seeded_codec(config), training, TOTAL, whisper, tuned=True)
+
+
+def initial_state(steps: Steps, official: OfficialTraining) -> TrainState:
+    """The state of a new run with the weights of the training in PyTorch."""
+    params = jax.device_put(unflatten(official_params(official.codec)))
+    init = jax.jit(steps.init, compiler_options=quick_compilation())
+    state = init(jax.random.key(0), params)
+    if official.discriminators is None:
+        return state
+    tensors = official.discriminators.state_dict()
+    judges = discriminator_params(tensors, steps.objective.discriminators)
+    return state.replace(discriminators=jax.device_put(judges))
+
+
+def our_whisper(options: Options) -> dict:
+    """The same weights of Whisper as a parameter tree on the device."""
+    if options.whisper is not None:
+        return jax.device_put(read_whisper_encoder(options.whisper))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "random.safetensors"
+        save_file(random_whisper_weights(), path)
+        return jax.device_put(read_whisper_encoder(path))
+
+
+@dataclass(frozen=True)
+class Result:
+    """Of one kind of step; pairs are ours and PyTorch's."""
+
+    seconds: tuple[float, ...]
+    ratio: float
+    compilation: float
+    losses: tuple[float, float]
+    memory: tuple[float, ...] | None
+
+
+def measure(name: str, kind: Kind, options: Options) -> Result:
+    """Alternating steps of both sides."""
+    ours, official = our_side(name, kind, options), official_side(name, kind, options)
+    start = time.perf_counter()
+    losses = [ours()]
+    first = time.perf_counter() - start
+    losses.append(official())
+    times = alternating((ours, official), options.repeats)
+    medians = np.median(times, axis=0)
+    memory = None
+    if options.memory:
+        del ours, official
+        gc.collect()
+        memory = tuple(peak_memory(name, kind, side, options) for side in ("ours", "official"))
+    return Result(
+        seconds=tuple(medians),
+        ratio=float(np.median(times[:, 1] / times[:, 0])),
+        compilation=float(first - medians[0]),
+        losses=(losses[0], losses[1]),
+        memory=memory,
+    )
+
+
+def peak_memory(name: str, kind: Kind, side: str, options: Options) -> float:
+    """Peak MiB of one side alone, beyond the imported libraries."""
+    words = ["--models", name, "--steps", kind, "--side", side]
+    words += ["--clips", str(options.clips), "--seconds", str(options.seconds)]
+    words += ["--whisper", str(options.whisper)] if options.whisper else []
+    return memory_of(__file__, *words)
+
+
+def main() -> None:
+    """Measures and prints one table."""
+    options = tyro.cli(Options, description=__doc__)
+    if options.side != "both":
+        before = resident_mib()
+        step = SIDES[options.side](options.models[0], options.steps[0], options)
+        gc.collect()
+        report_peak(step, before)
+        return
+    title = f"one training step, {options.clips} clips of {options.seconds:g} s, CPU"
+    table = Table(title=title)
+    for column in ("model", "step", "ours", "PyTorch", "PyTorch / ours", "first step",
+                   "peak memory", "first loss"):  # fmt: skip
+        table.add_column(column, justify="left" if column in ("model", "step") else "right")
+    for name in options.models:
+        for kind in options.steps:
+            result = measure(name, kind, options)
+            table.add_row(
+                name,
+                ROWS[kind],
+                f"{result.seconds[0]:.2f} s",
+                f"{result.seconds[1]:.2f} s",
+                f"{result.ratio:.2f}",
+                f"+{result.compilation:.0f} s",
+                "{:.0f} / {:.0f} MiB".format(*result.memory) if result.memory else "",
+                "{:.3f} / {:.3f}".format(*result.losses),
+            )
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
