@@ -14,6 +14,10 @@ noise is not the same.
 Example: python experiments/benchmark_training.py --models 3kbps --clips 2 --seconds 2 --repeats 5
 """
 
+from l3ac_jax.memory import keep_freed_memory
+
+keep_freed_memory()  # for both sides, as in training
+
 import gc
 import time
 from collections.abc import Callable

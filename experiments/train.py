@@ -28,6 +28,7 @@ import tyro
 
 from l3ac_jax.config import ConfigError, load_config
 from l3ac_jax.files import OutputError
+from l3ac_jax.memory import keep_freed_memory
 
 PROGRAM = "train.py"
 FAILED = 1
@@ -76,6 +77,7 @@ def train(options: Options, overrides: list[str]) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Returns 0, 1 for training that failed, 2 for mistakes, 128 + the signal that ended it."""
+    keep_freed_memory()
     own, overrides = _split(sys.argv[1:] if argv is None else argv)
     try:
         options = tyro.cli(Options, prog=PROGRAM, description=__doc__, args=own)

@@ -38,7 +38,7 @@ class L3AC:
         self.name = name
         self.on_compile: Callable[[str], None] | None = None
         self._compiled: set[tuple] = set()
-        network = Network(config, folded=True)
+        network = Network(config, folded=True, blocked=True)
 
         def encode(folded, audio, lengths):
             return network.apply({"params": folded}, audio, lengths, method="encode")

@@ -1,9 +1,8 @@
-"""Parameters for inference: everything that is constant then is multiplied out once.
+"""Parameters multiplied out: what is the same for all frames is computed once, not for each.
 
 Weight norm becomes plain kernels; the affine parts of norms and of GRN go into the linear layer
 that follows them; the MLP of the position bias becomes its table. `Network(config, folded=True)`
-takes the result and computes the same function. Folding is done once, on the host, in float64:
-compiling these thousand small operations would take longer than loading a model.
+takes the result and computes the same function.
 """
 
 import jax
@@ -13,16 +12,24 @@ from l3ac_jax.config import CodecConfig
 
 
 def fold(params: dict, config: CodecConfig) -> dict:
-    """Inference parameters (float32 NumPy arrays) of training parameters."""
+    """Parameters for inference (float32 NumPy arrays) of training parameters.
+
+    On the host, in float64: compiling these thousand small operations would take longer than
+    loading a model.
+    """
     params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
-    folded = {
+    return jax.tree.map(lambda leaf: leaf.astype(np.float32), folded_params(params, config))
+
+
+def folded_params(params: dict, config: CodecConfig) -> dict:
+    """Folded parameters, by the library of the arrays (NumPy or JAX) and in their type."""
+    return {
         "encoder": _fold_tree(params["encoder"]),
         "encoder_transformer": _fold_transformers(params["encoder_transformer"], config),
         "quantizer": params.get("quantizer", {}),
         "decoder_transformer": _fold_transformers(params["decoder_transformer"], config),
         "decoder": _fold_tree(params["decoder"]),
     }
-    return jax.tree.map(lambda leaf: leaf.astype(np.float32), folded)
 
 
 def _fold_tree(tree: dict) -> dict:
@@ -47,7 +54,7 @@ def _fold_weight_norm(layer: dict) -> dict:
     if "scale" not in layer:
         return dict(layer)
     kernel = layer["kernel"]
-    norm = np.sqrt(np.sum(np.square(kernel), axis=tuple(range(kernel.ndim - 1))))
+    norm = (kernel**2).sum(axis=tuple(range(kernel.ndim - 1))) ** 0.5
     return {"kernel": kernel * (layer["scale"] / norm), "bias": layer["bias"]}
 
 
@@ -77,10 +84,12 @@ def _fold_transformers(tree: dict, config: CodecConfig) -> dict:
 def _fold_position_bias(params: dict, window: int, config: CodecConfig) -> dict:
     if config.transformer.attention == "full":
         return params
-    x = np.arange(2 * window, dtype=np.float64)[:, None]
+    kernel = params["hidden_0"]["kernel"]
+    library = kernel.__array_namespace__()
+    x = library.arange(2 * window, dtype=kernel.dtype)[:, None]
     for name in ("hidden_0", "hidden_1"):
         x = x @ params[name]["kernel"] + params[name]["bias"]
-        x = x * (1 + np.tanh(x / 2)) / 2  # SiLU
+        x = x * (1 + library.tanh(x / 2)) / 2  # SiLU
     return {"table": x @ params["output"]["kernel"] + params["output"]["bias"]}
 
 

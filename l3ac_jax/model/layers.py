@@ -36,6 +36,7 @@ class BlockOptions:
     use_norm: bool = True
     activation: str = "snake"
     folded: bool = False
+    blocked: bool = False
     dtype: DTypeLike | None = None
 
 
@@ -69,7 +70,7 @@ class Dense(nn.Module):
     @nn.compact
     def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t d"]:
         kernel, bias = weight_normed(self, (x.shape[-1], self.features), self.folded, x.dtype)
-        y = x @ kernel
+        y = ops.dense(x, kernel)
         return y + ops.per_channel(bias, y)
 
     def reach(self, span: Span) -> Span:
@@ -95,7 +96,8 @@ class PlainDense(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n d"]:
         init = torch_uniform(x.shape[-1])
-        y = x @ self.param("kernel", init, (x.shape[-1], self.features)).astype(x.dtype)
+        kernel = self.param("kernel", init, (x.shape[-1], self.features))
+        y = ops.dense(x, kernel.astype(x.dtype))
         if not self.use_bias:
             return y
         bias = self.param("bias", init, (self.features,)).astype(x.dtype)
@@ -199,7 +201,7 @@ class ChannelNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Frames) -> Frames:
-        y = ops.standardize_channels(ops.at_least_float32(x), self.eps)
+        y: Array = ops.standardize_channels(ops.at_least_float32(x), self.eps)  # pyright: ignore
         if not self.folded:
             y = affine(self, y)
         return y.astype(x.dtype)
@@ -253,7 +255,7 @@ class ConvUnit(nn.Module):
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
         return in_blocks(
-            self, x, lengths, self.depthwise.halo, 4 * self.channels, self.options.folded
+            self, x, lengths, self.depthwise.halo, 4 * self.channels, self.options.blocked
         )
 
     def valid(self, x: Frames) -> Float[Array, "b u c"]:

@@ -34,18 +34,22 @@ class Reconstruction(NamedTuple):
 class Network(nn.Module):
     """L3AC. Shapes: b clips, t samples, n tokens (t / hop length, rounded up), f features.
 
-    `folded` takes the parameters that `folding.fold` makes for inference. With `dtype` bfloat16,
-    convolutions and matrix products are computed in it; audio, pooling, norms and the quantizer
-    stay in float32, and so do the parameters.
+    `folded` takes the parameters that `folding` makes. `blocked` computes wide layers a block of
+    frames at a time where that is quicker; it is for inference, derivatives would take longer.
+    With `dtype` bfloat16, convolutions and matrix products are computed in it; audio, pooling,
+    norms and the quantizer stay in float32, and so do the parameters.
     """
 
     config: CodecConfig
     folded: bool = False
+    blocked: bool = False
     dtype: DTypeLike | None = None
 
     def setup(self):
         config = self.config
-        options = BlockOptions(config.use_norm, config.activation, self.folded, self.dtype)
+        options = BlockOptions(
+            config.use_norm, config.activation, self.folded, self.blocked, self.dtype
+        )
         pooling = config.tpooling
         self.encoder = Encoder(
             config.feature_dim,

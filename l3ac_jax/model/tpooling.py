@@ -12,6 +12,7 @@ from . import ops
 from .blocks import in_blocks
 from .layers import BlockOptions, Dense, PlainDense, affine, weight_normed
 from .ops import Frames, Lengths, Signal
+from .pooling import average_pool, max_pool
 from .reach import WHOLE_CLIP, Span
 
 CONV_WIDTH = 7
@@ -23,8 +24,8 @@ def tpool(x: Signal, width: int, absolute: bool = True, lengths: Lengths = None)
     if width == 1:
         return x
     signal = jnp.abs(x) if absolute else x
-    peaks: Array = ops.max_pool(ops.mask_frames(signal, lengths, -jnp.inf), width)  # pyright: ignore
-    return ops.average_pool(ops.mask_frames(peaks, lengths), width)
+    peaks: Array = max_pool(ops.mask_frames(signal, lengths, -jnp.inf), width)  # pyright: ignore
+    return average_pool(ops.mask_frames(peaks, lengths), width)
 
 
 def pooling_reach(width: int) -> int:
@@ -90,7 +91,7 @@ class TConv(nn.Module):
         if self.options.dtype is not None:
             views = views.astype(self.options.dtype)
         width = self.expand.features
-        return in_blocks(self, views, lengths, 0, width, self.options.folded)
+        return in_blocks(self, views, lengths, 0, width, self.options.blocked)
 
     def valid(self, views: Frames) -> Float[Array, "b t d"]:
         """Mixes the convolved trends; the last channel of `views` is the waveform."""

@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from l3ac_jax.config import CodecConfig
+from l3ac_jax.model.folding import folded_params
 from l3ac_jax.model.network import Network, Reconstruction
 from l3ac_jax.training import losses
 from l3ac_jax.training.discriminators import Discriminators
@@ -117,8 +118,10 @@ class Objective:
     ) -> Reconstruction:
         # In float32 the network computes as its input is, so that float64 stays that.
         low = None if self.dtype == jnp.float32 else self.dtype
-        network = Network(self.config, dtype=low)
-        result = network.apply({"params": params}, batch["audio"], batch["lengths"], noise_key)
+        network = Network(self.config, folded=True, dtype=low)
+        # Folded in the step: affine maps and weight norm then cost by parameter and not by frame.
+        weights = folded_params(params, self.config)
+        result = network.apply({"params": weights}, batch["audio"], batch["lengths"], noise_key)
         return cast(Reconstruction, result)
 
     def _judge(self, params: dict, audio: Array, lengths: Array) -> losses.FeatureMaps:

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 
 from ..model.layers import affine, torch_uniform
 from ..model.ops import gelu, mask_frames, per_channel, standardize_channels
+from .attention import attention
 from .mel import mel_filters
 from .stft import Lengths, power, stft
 
@@ -34,6 +35,9 @@ FRAMES = 1500
 MEL_FRAMES = 2 * FRAMES
 SAMPLES = MEL_FRAMES * HOP_LENGTH
 MEL_FLOOR = 1e-10  # of mel powers, in the logarithm
+# With so many mel frames of silence, the last frame but one after both convolutions sees nothing
+# else, and not the edge either.
+_SILENCE_SHOWN = 6
 DYNAMIC_RANGE = 8.0  # powers of ten below the loudest band that are told apart
 NORM_EPS = 1e-5
 
@@ -64,8 +68,10 @@ def perceptual_features(
     7 s was 0.4 to 1.15 times the official one (as a sum over frames), and the cosine of the two
     gradients with respect to the audio 0.1 to 0.9. A second of silence more changes that little.
     """
-    mel = log_mel(audio, lengths, 2 * frames, floor_per_clip)
-    features = WhisperEncoder(dtype=dtype).apply({"params": params}, mel)
+    heard = _heard(audio.shape[1])
+    shown = min(heard + heard % 2 + _SILENCE_SHOWN, 2 * frames)
+    mel = log_mel(audio, lengths, shown, floor_per_clip)
+    features = WhisperEncoder(dtype=dtype).apply({"params": params}, mel, frames)
     return jnp.asarray(features)
 
 
@@ -87,7 +93,7 @@ def log_mel(
     audio = mask_frames(audio, lengths)[:, :SAMPLES]
     # With half a window of silence behind the clip, nothing is mirrored at its end; at 30 s, where
     # Whisper's own padding ends, its last samples are.
-    heard = min((audio.shape[1] + N_FFT // 2) // HOP_LENGTH + 1, MEL_FRAMES)
+    heard = _heard(audio.shape[1])
     silence = min(audio.shape[1] + N_FFT, SAMPLES) - audio.shape[1]
     audio = jnp.pad(audio, [(0, 0), (0, silence)])
     powers = power(stft(audio, N_FFT, HOP_LENGTH)[:, : min(heard, frames)])
@@ -100,10 +106,17 @@ def log_mel(
     return (jnp.maximum(levels, loudest - DYNAMIC_RANGE) + 4) / 4
 
 
+def _heard(samples: int) -> int:
+    """Mel frames that the audio reaches."""
+    return min((samples + N_FFT // 2) // HOP_LENGTH + 1, MEL_FRAMES)
+
+
 class WhisperEncoder(nn.Module):
     """Log-mel spectrogram to features, at half the rate; sizes are those of tiny.en.
 
-    Products run in `dtype`; parameters, residual stream and output are float32.
+    Where more `frames` are wanted than the spectrogram has, silence follows it, of which it must
+    end in `_SILENCE_SHOWN` frames. Products run in `dtype`; parameters, residual stream and output
+    are float32.
     """
 
     layers: int = 4
@@ -112,15 +125,23 @@ class WhisperEncoder(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, mel: Mel) -> Frames:
+    def __call__(self, mel: Mel, frames: int | None = None) -> Frames:
         x = gelu(_Conv(self.width, 1, self.dtype, name="conv_1")(mel))
         x = gelu(_Conv(self.width, 2, self.dtype, name="conv_2")(x))
+        if frames is not None and frames > x.shape[1]:
+            x = _with_silence(x, frames)
         # A constant, but a parameter here: the published values are rounded to half precision.
         positions = self.param("positions", lambda _: _sinusoids(FRAMES, self.width))
         x = x + positions[None, : x.shape[1]]
         for i in range(self.layers):
             x = _Block(self.heads, self.dtype, name=f"block_{i}")(x)
         return _Norm(name="output_norm")(x)
+
+
+def _with_silence(x: Frames, frames: int) -> Float[Array, "batch longer features"]:
+    """`x` made longer by its last frame but one: that of silence, before the edge of the clip."""
+    shape = (x.shape[0], frames - x.shape[1], x.shape[2])
+    return jnp.concatenate([x[:, :-1], jnp.broadcast_to(x[:, -2:-1], shape), x[:, -1:]], axis=1)
 
 
 def _sinusoids(length: int, channels: int) -> Float[Array, "length channels"]:
@@ -144,32 +165,9 @@ class _Block(nn.Module):
         query = dense(width, name="query")(h)
         key = dense(width, use_bias=False, name="key")(h)
         value = dense(width, name="value")(h)
-        x = x + dense(width, name="out")(_attention(query, key, value, self.heads))
+        x = x + dense(width, name="out")(attention(query, key, value, self.heads))
         h = gelu(dense(4 * width, name="expand")(_Norm(name="feed_forward_norm")(x)))
         return x + dense(width, name="project")(h)
-
-
-def _attention(query: Frames, key: Frames, value: Frames, heads: int) -> Frames:
-    """Softmax attention of every frame to every frame.
-
-    The weights, 54 MB a clip and layer, are computed again for the derivative rather than kept. On
-    a CPU one head at a time stays in the cache: for two clips, loss and gradient take 1.5 s where
-    all heads at once take 4.
-    """
-    batch, frames, width = query.shape
-
-    def split(x):
-        return x.reshape(batch, frames, heads, -1).swapaxes(1, 2).reshape(batch * heads, frames, -1)
-
-    over_heads = jax.lax.map if jax.default_backend() == "cpu" else lambda f, x: jax.vmap(f)(x)
-    mixed = over_heads(jax.checkpoint(_one_head), (split(query), split(key), split(value)))
-    return mixed.reshape(batch, heads, frames, -1).swapaxes(1, 2).reshape(batch, frames, width)
-
-
-def _one_head(arguments: tuple[Array, Array, Array]) -> Float[Array, "frames channels"]:
-    query, key, value = arguments
-    scores = (query @ key.T).astype(jnp.float32) * query.shape[-1] ** -0.5
-    return jax.nn.softmax(scores, axis=-1).astype(value.dtype) @ value
 
 
 class _Norm(nn.Module):
