@@ -55,7 +55,8 @@ def _fold_weight_norm(layer: dict) -> dict:
         return dict(layer)
     kernel = layer["kernel"]
     norm = (kernel**2).sum(axis=tuple(range(kernel.ndim - 1))) ** 0.5
-    return {"kernel": kernel * (layer["scale"] / norm), "bias": layer["bias"]}
+    scale = (layer["scale"] / norm)[(None,) * (kernel.ndim - 1)]
+    return {"kernel": kernel * scale, "bias": layer["bias"]}
 
 
 def _absorb(layer: dict, scale, bias) -> dict:
@@ -88,9 +89,9 @@ def _fold_position_bias(params: dict, window: int, config: CodecConfig) -> dict:
     library = kernel.__array_namespace__()
     x = library.arange(2 * window, dtype=kernel.dtype)[:, None]
     for name in ("hidden_0", "hidden_1"):
-        x = x @ params[name]["kernel"] + params[name]["bias"]
+        x = x @ params[name]["kernel"] + params[name]["bias"][None]
         x = x * (1 + library.tanh(x / 2)) / 2  # SiLU
-    return {"table": x @ params["output"]["kernel"] + params["output"]["bias"]}
+    return {"table": x @ params["output"]["kernel"] + params["output"]["bias"][None]}
 
 
 def _fold_transformer_layer(layer: dict) -> dict:
