@@ -5,6 +5,7 @@ that whatever else the machine does falls on both. The rows: a step of the gener
 STFT and perceptual losses; the same with the discriminators' terms; a step of the discriminators.
 PyTorch's side is the official training written anew, with fused optimizers and with normalized
 weights kept for a whole step, which the official code does without: a few per cent faster than it.
+Both keep freed memory (l3ac_jax/memory.py), as train.py does; PyTorch's training usually does not.
 
 Printed: median seconds of each side, the median of the ratios of neighbouring steps, how much
 longer our first step takes (compilation), peak memory of a process that takes such steps on one
