@@ -11,9 +11,10 @@ Frames = Float[Array, "batch frames features"]
 Heads = Float[Array, "heads frames channels"]
 Head = Float[Array, "frames channels"]
 
-# Queries at a time on a CPU, where all heads at once, or all queries, do not stay in the cache. For
-# 12 heads of 1500 frames, forward and with gradients: a head at a time 97 and about 294 ms,
-# blocks with the derivative below 82 and 215, PyTorch's fused attention 64 and 190 (alternating medians).
+# Queries at a time on a CPU, where all heads at once, or all queries, do not stay in the cache.
+# For 12 heads of 1500 frames, forward and with gradients (alternating medians): a head at a time
+# 97 and about 294 ms, blocks with the derivative below 82 and 215, PyTorch's fused attention
+# 64 and 190.
 _BLOCK = 500
 
 
