@@ -78,10 +78,10 @@ def test_the_result_is_that_of_one_device(single, folder, devices, processes):
     assert apart("gradient") < 2e-5
     np.testing.assert_allclose(several["history"][:2], single["history"][:2], rtol=2e-6)
     # The length of Adam's first steps does not depend on the gradient's size: where that is all but
-    # zero they may go the other way. So the bar is a small part of the way.
+    # zero (two of 5,583 parameters) they go the other way. So a few parameters may be anywhere.
     moved = rms(single["params"] - single["start"])
     for name in ("params", "average"):
-        assert rms(several[name] - single[name]) < 0.02 * moved
+        assert np.quantile(abs(several[name] - single[name]), 0.995) < 0.01 * moved
     np.testing.assert_allclose(several["start"], single["start"], rtol=1e-6)
     np.testing.assert_allclose(several["history"], single["history"], rtol=1e-3)
     np.testing.assert_allclose(several["scores"], single["scores"], rtol=1e-2)
