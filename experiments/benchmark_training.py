@@ -1,18 +1,20 @@
-"""Speed of the published training steps, beside PyTorch in the same process.
+"""Speed of the published training steps, beside PyTorch in the same run.
 
 Both sides have the same seeded weights and take steps on the same batch of speech, alternately, so
-that whatever else the machine does falls on both. The rows: a step of the generator by waveform,
-STFT and perceptual losses; the same with the discriminators' terms; a step of the discriminators.
-PyTorch's side is the official training written anew, with fused optimizers and with normalized
-weights kept for a whole step, which the official code does without: a few per cent faster than it.
-Both keep freed memory (l3ac_jax/memory.py), as train.py does; PyTorch's training usually does not.
+that whatever else the machine does falls on both. Each is a process of its own, as training is:
+in one process they would cut up each other's memory. The rows: a step of the generator by
+waveform, STFT and perceptual losses; the same with the discriminators' terms; a step of the
+discriminators. PyTorch's side is the official training written anew, with fused optimizers and
+with normalized weights kept for a whole step, which the official code does without: a few per cent
+faster than it. Both keep freed memory (l3ac_jax/memory.py), as train.py does; PyTorch's training
+usually does not.
 
-Printed: median seconds of each side, the median of the ratios of neighbouring steps, how much
-longer our first step takes (compilation), peak memory of a process that takes such steps on one
-side alone (weights and optimizer included), and the first step's loss, in which the quantizer's
-noise is not the same.
+Printed: median seconds of each side, the median of the ratios of neighbouring steps, the slowest of
+our steps over their median, how much longer our first step takes (compilation), peak memory (of
+weights, optimizer, compilation and steps, without the libraries), and the first step's loss, in
+which the quantizer's noise is not the same.
 
-Example: python experiments/benchmark_training.py --models 3kbps --clips 2 --seconds 2 --repeats 5
+Example: python experiments/benchmark_training.py --models 3kbps --clips 2 --seconds 7 --repeats 5
 """
 
 from l3ac_jax.memory import keep_freed_memory
@@ -20,18 +22,21 @@ from l3ac_jax.memory import keep_freed_memory
 keep_freed_memory()  # for both sides, as in training
 
 import gc
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import IO, Literal, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from measurement import alternating, memory_of, report_peak, resident_mib, speech
+from measurement import forget_peak, resident_mib, speech
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -73,12 +78,12 @@ class Options:
     """Length of each clip; speech, repeated to this length."""
     repeats: int = 5
     """Steps of each side and kind."""
+    warm_up: int = 4
+    """Steps before them that do not count, until the heap of each side has its size."""
     whisper: Path | None = None
     """Weights of Whisper tiny.en under OpenAI's names, .pt or .safetensors; random ones without."""
-    memory: bool = True
-    """Measure peak memory, which compiles everything once more."""
     side: Literal["both", "ours", "official"] = "both"
-    """Take one side's first kind of step alone and print its peak memory as JSON."""
+    """For the benchmark's own processes: take steps of one side, one for each line of input."""
 
 
 Step = Callable[[], float]
@@ -164,75 +169,84 @@ def our_whisper(options: Options) -> dict:
         return jax.device_put(read_whisper_encoder(path))
 
 
-@dataclass(frozen=True)
-class Result:
-    """Of one kind of step; pairs are ours and PyTorch's."""
+class Side:
+    """One side in a process of its own, which takes a step when it is asked to."""
 
-    seconds: tuple[float, ...]
-    ratio: float
-    compilation: float
-    losses: tuple[float, float]
-    memory: tuple[float, ...] | None
+    def __init__(self, side: str, name: str, kind: Kind, options: Options):
+        words = ["--models", name, "--steps", kind, "--side", side]
+        words += ["--clips", str(options.clips), "--seconds", str(options.seconds)]
+        words += ["--whisper", str(options.whisper)] if options.whisper else []
+        command = [sys.executable, __file__, *words]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+
+    def step(self) -> dict[str, float]:
+        """The seconds, the loss, and the peak of memory so far in MiB."""
+        _stream(self._process.stdin).write("step\n")
+        _stream(self._process.stdin).flush()
+        answer = _stream(self._process.stdout).readline()
+        if not answer:
+            raise RuntimeError(f"a side ended with exit code {self._process.wait()}")
+        return json.loads(answer)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
 
 
-def measure(name: str, kind: Kind, options: Options) -> Result:
-    """Alternating steps of both sides."""
-    ours, official = our_side(name, kind, options), official_side(name, kind, options)
-    start = time.perf_counter()
-    losses = [ours()]
-    first = time.perf_counter() - start
-    losses.append(official())
-    times = alternating((ours, official), options.repeats)
+def _stream(stream: IO[str] | None) -> IO[str]:
+    assert stream is not None
+    return stream
+
+
+def take_steps(side: str, options: Options) -> None:
+    """What the process of one side does."""
+    before = resident_mib()
+    step = SIDES[side](options.models[0], options.steps[0], options)
+    gc.collect()
+    forget_peak()
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        loss = step()
+        seconds = time.perf_counter() - start
+        peak = resident_mib("VmHWM") - before
+        print(json.dumps({"seconds": seconds, "loss": loss, "mib": peak}), flush=True)
+
+
+def measure(name: str, kind: Kind, options: Options) -> list[str]:
+    """Alternating steps of both sides, as the columns of the table."""
+    with Side("ours", name, kind, options) as ours, Side("official", name, kind, options) as other:
+        rounds = [(ours.step(), other.step()) for _ in range(1 + options.warm_up + options.repeats)]
+    times = np.array([[side["seconds"] for side in pair] for pair in rounds])
+    first, times = times[0], times[1 + options.warm_up :]
     medians = np.median(times, axis=0)
-    memory = None
-    if options.memory:
-        del ours, official
-        gc.collect()
-        memory = tuple(peak_memory(name, kind, side, options) for side in ("ours", "official"))
-    return Result(
-        seconds=tuple(medians),
-        ratio=float(np.median(times[:, 1] / times[:, 0])),
-        compilation=float(first - medians[0]),
-        losses=(losses[0], losses[1]),
-        memory=memory,
-    )
-
-
-def peak_memory(name: str, kind: Kind, side: str, options: Options) -> float:
-    """Peak MiB of one side alone, beyond the imported libraries."""
-    words = ["--models", name, "--steps", kind, "--side", side]
-    words += ["--clips", str(options.clips), "--seconds", str(options.seconds)]
-    words += ["--whisper", str(options.whisper)] if options.whisper else []
-    return memory_of(__file__, *words)
+    return [
+        *(f"{seconds:.2f} s" for seconds in medians),
+        f"{np.median(times[:, 1] / times[:, 0]):.2f}",
+        f"{times[:, 0].max() / medians[0]:.2f}",
+        f"+{first[0] - medians[0]:.0f} s",
+        "{mib:.0f} / ".format(**rounds[-1][0]) + "{mib:.0f} MiB".format(**rounds[-1][1]),
+        "{loss:.3f} / ".format(**rounds[0][0]) + "{loss:.3f}".format(**rounds[0][1]),
+    ]
 
 
 def main() -> None:
     """Measures and prints one table."""
     options = tyro.cli(Options, description=__doc__)
     if options.side != "both":
-        before = resident_mib()
-        step = SIDES[options.side](options.models[0], options.steps[0], options)
-        gc.collect()
-        report_peak(step, before)
+        take_steps(options.side, options)
         return
     title = f"one training step, {options.clips} clips of {options.seconds:g} s, CPU"
     table = Table(title=title)
-    for column in ("model", "step", "ours", "PyTorch", "PyTorch / ours", "first step",
+    for column in ("model", "step", "ours", "PyTorch", "PyTorch / ours", "slowest", "first step",
                    "peak memory", "first loss"):  # fmt: skip
         table.add_column(column, justify="left" if column in ("model", "step") else "right")
     for name in options.models:
         for kind in options.steps:
-            result = measure(name, kind, options)
-            table.add_row(
-                name,
-                ROWS[kind],
-                f"{result.seconds[0]:.2f} s",
-                f"{result.seconds[1]:.2f} s",
-                f"{result.ratio:.2f}",
-                f"+{result.compilation:.0f} s",
-                "{:.0f} / {:.0f} MiB".format(*result.memory) if result.memory else "",
-                "{:.3f} / {:.3f}".format(*result.losses),
-            )
+            table.add_row(name, ROWS[kind], *measure(name, kind, options))
     Console(width=120).print(table)
 
 

@@ -45,11 +45,16 @@ def memory_of(script: str, *words: str) -> float:
 def report_peak(run: Callable[[], object], before: float | None = None) -> None:
     """Print how many MiB three runs add at their peak to what there is now, or was `before`."""
     before = resident_mib() if before is None else before
-    with suppress(OSError):  # not Linux, or not allowed
-        Path("/proc/self/clear_refs").write_text("5")  # forgets the peak of loading
+    forget_peak()
     for _ in range(3):
         run()
     print(json.dumps({"mib": resident_mib("VmHWM") - before}))
+
+
+def forget_peak() -> None:
+    """Let VmHWM begin anew, as after loading."""
+    with suppress(OSError):  # not Linux, or not allowed
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def resident_mib(field: str = "VmRSS") -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from l3ac_jax.evaluation.spectra import magnitudes
 from l3ac_jax.files import OutputError, complete_file
 
 if TYPE_CHECKING:
@@ -82,9 +83,9 @@ def spectrogram_db(
 
     Frames of 32 ms, a quarter of that apart, centred from the first sample on; Hann windows.
     """
-    magnitudes = _magnitudes(audio, sample_rate)
-    peak = peak or magnitudes.max() or 1.0
-    return 20 * np.log10(np.maximum(magnitudes.T / peak, 10 ** (-RANGE_DB / 20)))
+    spectrum = _spectrum(audio, sample_rate)
+    peak = peak or spectrum.max() or 1.0
+    return 20 * np.log10(np.maximum(spectrum.T / peak, 10 ** (-RANGE_DB / 20)))
 
 
 def draw_spectrogram(
@@ -110,7 +111,7 @@ def spectrogram_image(
 ) -> UInt8[np.ndarray, "height width 3"]:
     """RGB image of two log-magnitude spectrograms on one scale, 0 dB being the louder's peak."""
     figure = new_figure()
-    peak = max(_magnitudes(clip, sample_rate).max() for clip in (reference, decoded))
+    peak = max(_spectrum(clip, sample_rate).max() for clip in (reference, decoded))
     panels = figure.subplots(2, sharex=True, sharey=True)
     for panel, title, clip in zip(
         panels, ("reference", "decoded"), (reference, decoded), strict=True
@@ -122,8 +123,5 @@ def spectrogram_image(
     return figure_image(figure)
 
 
-def _magnitudes(clip: Audio, sample_rate: int) -> Float[np.ndarray, "frames bins"]:
-    size = round(WINDOW_SECONDS * sample_rate)
-    padded = np.pad(np.nan_to_num(clip), size // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[:: size // 4]
-    return np.abs(np.fft.rfft(frames * np.hanning(size)))
+def _spectrum(audio: Audio, sample_rate: int) -> Float[np.ndarray, "frames bins"]:
+    return magnitudes(np.nan_to_num(audio), round(WINDOW_SECONDS * sample_rate))

@@ -64,6 +64,7 @@ METRICS = {
     "decode_rtf": Metric("decode, real-time factor", "", "lower", 4),
     "usage": Metric("codebook use", "%", "higher", 2),
     "perplexity": Metric("perplexity", "", "higher", 0),
+    "level_usage": Metric("use of levels", "%", "higher", 1),
     "entropy_rate": Metric("entropy-coded rate", "bit/s", "lower", 0),
 }
 """All scores by the name that they have in files; real-time factors are seconds of computing for
@@ -74,8 +75,11 @@ class _Record(BaseModel, frozen=True, extra="forbid"):
     pass
 
 
-class Codec(_Record):
-    """What was evaluated. `bitrate` is nominal for "l3ac" and "codec2", measured for "opus"."""
+class Codec(_Record, frozen=True):
+    """What was evaluated; `levels` are those of its quantizer's dimensions.
+
+    `bitrate` is nominal for "l3ac" and "codec2"; for "opus" it is that of its packets, measured.
+    """
 
     name: str
     kind: Literal["l3ac", "opus", "codec2"]
@@ -84,9 +88,10 @@ class Codec(_Record):
     frame_rate: float | None = None
     codebook_size: int | None = None
     parameters: int | None = None
+    levels: tuple[int, ...] = ()
 
 
-class ClipScores(_Record):
+class ClipScores(_Record, frozen=True):
     """One clip through one codec; None is a score that does not exist, as STOI of silence."""
 
     codec: str
@@ -96,7 +101,7 @@ class ClipScores(_Record):
     scores: dict[str, float | None]
 
 
-class Interval(_Record):
+class Interval(_Record, frozen=True):
     """A mean over `clips` clips, and its 95 % confidence interval."""
 
     mean: float
@@ -105,17 +110,21 @@ class Interval(_Record):
     clips: int
 
 
-class Summary(_Record):
-    """One codec in one domain, or in "all" clips."""
+class Summary(_Record, frozen=True):
+    """One codec in one domain, or in "all" clips.
+
+    `codebook` says how the tokens of these clips use it (see `codebook_scores` in tokens.py).
+    """
 
     codec: str
     domain: str
     clips: int
     seconds: float
     scores: dict[str, Interval]
+    codebook: dict[str, float] = {}
 
 
-class Report(_Record):
+class Report(_Record, frozen=True):
     """An evaluation. `failures` are lines that name a clip and what was wrong with it."""
 
     version: Literal[1] = VERSION

@@ -1,0 +1,95 @@
+"""The recordings that an evaluation runs over: audio files below a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from l3ac_jax.audio import FORMATS, read_audio, resample
+
+__all__ = ["EvaluationClip", "EvaluationDataError", "choose_clips", "find_clips", "read_mono"]
+
+
+class EvaluationDataError(ValueError):
+    """A folder that holds nothing to evaluate on."""
+
+
+@dataclass(frozen=True)
+class EvaluationClip:
+    """One file. `name` is its path below the data's folder, `domain` the first part of that.
+
+    A text file beside it with the ending .txt is its transcript.
+    """
+
+    name: str
+    domain: str
+    path: Path
+
+    @property
+    def transcript(self) -> str | None:
+        """The words that are spoken, None where nobody wrote them down."""
+        path = self.path.with_suffix(".txt")
+        return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+
+    def checksum(self) -> str:
+        """SHA-256 of the file. Raises OSError."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find_clips(data: str | os.PathLike[str]) -> list[EvaluationClip]:
+    """The audio files below a folder, by name, hidden ones left out; or the one file given.
+
+    The domain is the first folder below `data`; that of files directly in it is its own name.
+    Raises EvaluationDataError if there are none.
+    """
+    data = Path(data)
+    if data.is_file():
+        return [EvaluationClip(data.name, data.resolve().parent.name, data)]
+    if not data.is_dir():
+        raise EvaluationDataError(f"{data}: is neither a folder nor a file")
+    found = []
+    for folder, folders, files in os.walk(data, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for file in sorted(files):
+            path = Path(folder, file)
+            if path.suffix.lower() in FORMATS and not file.startswith("."):
+                parts = path.relative_to(data).parts
+                domain = parts[0] if len(parts) > 1 else data.resolve().name
+                found.append(EvaluationClip("/".join(parts), domain, path))
+    if not found:
+        endings = ", ".join(sorted(FORMATS))
+        raise EvaluationDataError(f"{data}: holds no audio files ({endings})")
+    return sorted(found, key=lambda clip: clip.name)
+
+
+def choose_clips(
+    clips: Sequence[EvaluationClip], count: int | None, seed: int
+) -> list[EvaluationClip]:
+    """`count` of the clips, drawn at random from the domains in turn; all of them for None."""
+    if count is None or count >= len(clips):
+        return list(clips)
+    if count < 1:
+        raise ValueError(f"at least 1 clip is needed: got {count}")
+    random = np.random.default_rng(seed)
+    domains: dict[str, list[EvaluationClip]] = {}
+    for index in random.permutation(len(clips)):
+        domains.setdefault(clips[index].domain, []).append(clips[index])
+    queues = [domains[name] for name in sorted(domains)]
+    chosen: list[EvaluationClip] = []
+    while len(chosen) < count:
+        chosen += [queue.pop() for queue in queues if queue][: count - len(chosen)]
+    return sorted(chosen, key=lambda clip: clip.name)
+
+
+def read_mono(path: str | os.PathLike[str], sample_rate: int) -> Float[np.ndarray, " time"]:
+    """The mean of a file's channels at a sample rate, float32. Raises AudioError."""
+    audio = read_audio(path)
+    mono = audio.samples.mean(axis=0, keepdims=True, dtype=np.float32)
+    return resample(mono, audio.sample_rate, sample_rate)[0]
