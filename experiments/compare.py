@@ -1,0 +1,117 @@
+r"""Rate, quality and complexity of the codecs evaluated here, beside published figures.
+
+    python experiments/compare.py runs/eval --figure compare.png
+    python experiments/compare.py runs/eval runs/ablation/evaluation.json --domain all \
+        --metric pesq --csv compare.csv
+
+EVALUATION is what experiments/evaluate.py wrote: evaluation.json, or its folder. Without one, there
+are the published figures alone: those of the L3AC paper's chart, on Codec-SUPERB speech, which is
+another test set than yours. Filled bubbles are measured here, dashed ones are published. A bubble's
+area is the complexity: multiply-accumulates for a second of audio, for L3AC counted by formula (the
+published count is some twenty times too low, see complexity.py), for other codecs as published.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from command import run_command
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from l3ac_jax.files import check_output
+
+if TYPE_CHECKING:
+    from l3ac_jax.evaluation.comparison import Row
+
+PROGRAM = "compare.py"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to compare."""
+
+    evaluations: Annotated[
+        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="EVALUATION ...")
+    ] = ()
+    """evaluation.json files, or their folders."""
+    domain: str = "speech"
+    """Whose scores to take of the evaluations: a domain, or "all"; the published are of speech."""
+    metric: tuple[Literal["pesq", "stoi"], ...] = ("pesq", "stoi")
+    """Scores to draw."""
+    figure: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Draw the bubble chart; .png, .pdf or .svg."""
+    csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")] = None
+    """Write the table, with test sets and sources."""
+    overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Replace existing files."""
+
+
+def run(options: Options) -> None:
+    """Reads, prints and draws."""
+    from l3ac_jax.evaluation.comparison import measured_rows, published_rows, write_rows
+    from l3ac_jax.evaluation.comparison_figure import draw_comparison
+    from l3ac_jax.evaluation.figures import check_figure_path, new_figure, save_figure
+
+    if not options.metric:
+        raise ValueError("--metric: give pesq, stoi or both")
+    if options.csv is not None:
+        check_output(options.csv, options.overwrite)
+    if options.figure is not None:
+        check_figure_path(options.figure)
+        check_output(options.figure, options.overwrite)
+        new_figure()  # is matplotlib there?
+    rows = measured_rows(options.evaluations, options.domain) + published_rows()
+    _print(rows)
+    if options.csv is not None:
+        write_rows(options.csv, rows, options.overwrite)
+    if options.figure is not None:
+        save_figure(draw_comparison(rows, options.metric), options.figure, options.overwrite)
+
+
+def _print(rows: Sequence[Row]) -> None:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    for column in ("scores", "model", "bit/s", "PESQ-WB", "STOI", "GMAC/s", "published",
+                   "quantizers"):  # fmt: skip
+        words = column in ("scores", "model", "quantizers")
+        table.add_column(column, justify="left" if words else "right")
+    for number, row in enumerate(rows):
+        scores = (
+            f"{score.mean:.{decimals}f}" if (score := row.scores.get(metric)) else ""
+            for metric, decimals in (("pesq", 2), ("stoi", 3 if row.measured else 2))
+        )
+        counts = (
+            "" if count is None else f"{count:.2f}" for count in (row.gmac, row.gmac_published)
+        )
+        table.add_row(
+            "measured" if row.measured else "published",
+            row.point,
+            f"{row.bitrate:,.0f}",
+            *scores,
+            *counts,
+            row.quantizers or "",
+            end_section=[next_row.codec for next_row in rows[number + 1 : number + 2]]
+            != [row.codec],
+        )
+    console = Console()
+    console.print(table)
+    for words, measured in (("measured here", True), ("published", False)):
+        for test_set, source in dict.fromkeys(
+            (row.test_set, row.source) for row in rows if row.measured == measured
+        ):
+            console.print(f"{words}: {test_set}; {source}", highlight=False)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code."""
+    return run_command(PROGRAM, Options, __doc__, run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
