@@ -9,13 +9,27 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from l3ac_jax.config import ExperimentConfig, dump_config
+from l3ac_jax.config import CodecConfig, ExperimentConfig, dump_config
 from l3ac_jax.evaluation.complexity import COUNTED, complexity_of
 from l3ac_jax.evaluation.complexity_figure import ModelResult, Speed, draw_complexity
-from tests.small_configs import SMALL_CONFIGS
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "complexity.py"
-CONFIG = SMALL_CONFIGS["baseline"]
+# One stage, and one layer of each kind: it is compiled, in a process where little else is.
+CONFIG = CodecConfig.model_validate(
+    {
+        "feature_dim": 8,
+        "activation": "gelu",
+        "encoder": {"rates": (4,), "dims": (4, 8), "depths": (1, 1)},
+        "decoder": {"rates": (4,), "dims": (8, 4), "depths": (1, 1), "last_layer": "plain"},
+        "transformer": {
+            "encoder_depth": 1,
+            "decoder_depth": 1,
+            "window_size": 500,
+            "compress_rate": 1,
+        },
+        "quantizer": {"levels": (5, 4, 3)},
+    }
+)
 
 
 @pytest.fixture
