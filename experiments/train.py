@@ -29,6 +29,7 @@ import tyro
 from l3ac_jax.config import ConfigError, load_config
 from l3ac_jax.files import OutputError
 from l3ac_jax.memory import keep_freed_memory
+from l3ac_jax.toml_layers import split_overrides
 
 PROGRAM = "train.py"
 FAILED = 1
@@ -78,7 +79,7 @@ def train(options: Options, overrides: list[str]) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Returns 0, 1 for training that failed, 2 for mistakes, 128 + the signal that ended it."""
     keep_freed_memory()
-    own, overrides = _split(sys.argv[1:] if argv is None else argv)
+    own, overrides = split_overrides(sys.argv[1:] if argv is None else argv)
     try:
         options = tyro.cli(Options, prog=PROGRAM, description=__doc__, args=own)
         return train(options, overrides)
@@ -95,23 +96,6 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"{PROGRAM}: error: {error}", file=sys.stderr)
         return FAILED
-
-
-def _split(words: list[str]) -> tuple[list[str], list[str]]:
-    """The command's own words, and the overrides: those with a dot in the option's name."""
-    own: list[str] = []
-    overrides: list[str] = []
-    remaining = list(words)
-    while remaining:
-        word = remaining.pop(0)
-        name, equals, _ = word.partition("=")
-        if not (name.startswith("--") and "." in name):
-            own.append(word)
-            continue
-        overrides.append(word)
-        if not equals and remaining:
-            overrides.append(remaining.pop(0))
-    return own, overrides
 
 
 def _is_expected(error: Exception) -> bool:

@@ -54,14 +54,20 @@ class ExperimentConfig(Table, frozen=True):
     training: TrainingConfig | None = None
 
 
-def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> ExperimentConfig:
+def load_config(
+    path: str | os.PathLike[str],
+    overrides: Sequence[str] = (),
+    base: str | os.PathLike[str] | None = None,
+) -> ExperimentConfig:
     """Read a TOML file, the files it is based on, and `--dotted.key value` overrides.
+
+    With `base`, the file's changes are laid over that file instead of the base that it names.
 
     `overrides` are command line words: ["--model.transformer.window-size", "50"] or
     ["--model.transformer.window-size=50"]; dashes in a key mean underscores, and a value is read as
     TOML where it is that, else as a string. Raises ConfigError.
     """
-    merged, origins = read_layers(Path(path), overrides)
+    merged, origins = read_layers(Path(path), overrides, None if base is None else Path(base))
     _anchor_paths(merged, origins)
     try:
         return ExperimentConfig.model_validate(merged)

@@ -12,6 +12,7 @@ NaturalInt = Annotated[int, Field(strict=True, ge=0)]
 Switch = Annotated[bool, Field(strict=True)]
 Sizes = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+Limit = Annotated[float, Field(strict=True, gt=0)]  # inf: none
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]

@@ -91,12 +91,17 @@ class QuantizerConfig(Table, frozen=True):
 
 
 class CodecConfig(Table, frozen=True):
-    """Everything that determines the network: the [model] table of a configuration file."""
+    """Everything that determines the network: the [model] table of a configuration file.
+
+    `grn` is the global response normalization of the convolutional units: the published one acts
+    on each channel alone, ConvNeXt-V2's compares channels over the whole clip.
+    """
 
     sample_rate: PositiveInt = 16000
     feature_dim: PositiveInt = 128
     use_norm: Switch = True
     activation: Literal["snake", "gelu"] = "snake"
+    grn: Literal["published", "convnext_v2"] = "published"
     encoder: EncoderConfig
     decoder: DecoderConfig
     tpooling: TPoolingConfig = TPoolingConfig()

@@ -190,6 +190,8 @@ def _inexpressible(config: CodecConfig) -> list[str]:
     reasons = []
     if config.tpooling != TPoolingConfig():
         reasons.append("tpooling other than the published one")
+    if config.grn != "published":
+        reasons.append(f"grn = {config.grn!r}")
     if config.transformer.attention != "local":
         reasons.append(f"transformer.attention = {config.transformer.attention!r}")
     depth = official_encoder_depth(config.transformer.compress_rate)

@@ -7,6 +7,7 @@ Needs the packages of the extra `torch`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -206,5 +207,5 @@ def _frozen(module: torch.nn.Module | None) -> Iterator[None]:
         module.requires_grad_(True)
 
 
-def _limited(value: torch.Tensor, maximum: float | None) -> torch.Tensor:
-    return value if maximum is None else scale_down(value, maximum)
+def _limited(value: torch.Tensor, maximum: float) -> torch.Tensor:
+    return value if math.isinf(maximum) else scale_down(value, maximum)

@@ -16,19 +16,43 @@ class ConfigError(ValueError):
     """A configuration that cannot be used; the message names the file and the key."""
 
 
-def read_layers(path: Path, overrides: Sequence[str]) -> tuple[dict[str, Any], Origins]:
+def read_layers(
+    path: Path, overrides: Sequence[str], base: Path | None = None
+) -> tuple[dict[str, Any], Origins]:
     """The merged tables of a file, its bases and the overrides, and where each key comes from.
 
-    Raises ConfigError for files that cannot be read, bases that go round in circles, and words that
-    are not overrides.
+    `base` takes the place of the base that the file names. Raises ConfigError for files that cannot
+    be read, bases that go round in circles, and words that are not overrides.
     """
+    layers = _read_with_bases(path if base is None else base)
+    if base is not None:
+        changes = _read_toml(path, asked_by=None)
+        changes.pop("base", None)
+        layers.append((path, changes))
     merged: dict[str, Any] = {}
     origins: Origins = {}
-    for file, table in _read_with_bases(path):
+    for file, table in layers:
         _merge(merged, table, str(file), origins)
     for table in _parse_overrides(overrides):
         _merge(merged, table, COMMAND_LINE, origins)
     return merged, origins
+
+
+def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A command's own words, and the overrides: those with a dot in the option's name."""
+    own: list[str] = []
+    overrides: list[str] = []
+    remaining = list(words)
+    while remaining:
+        word = remaining.pop(0)
+        name, equals, _ = word.partition("=")
+        if not (name.startswith("--") and "." in name):
+            own.append(word)
+            continue
+        overrides.append(word)
+        if not equals and remaining:
+            overrides.append(remaining.pop(0))
+    return own, overrides
 
 
 def _read_with_bases(path: Path) -> list[tuple[Path, dict[str, Any]]]:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from l3ac_jax.config_tables import (
     Fraction,
+    Limit,
     NaturalInt,
     NonNegative,
     Positive,
@@ -44,16 +45,17 @@ class OptimizerConfig(Table, frozen=True):
 class LossWeights(Table, frozen=True):
     """Weights of the terms of the objective; 0 leaves a term out, and does not compute it.
 
-    A term with a `..._maximum` is scaled down to it where it is above, gradient and all.
+    A term with a `..._maximum` is scaled down to it where it is above, gradient and all; inf sets
+    no limit.
     """
 
     waveform: NonNegative = 100.0
     stft: NonNegative = 1.0
     mel: NonNegative = 0.0
     perceptual: NonNegative = 1.0
-    perceptual_maximum: Positive | None = 5.0
+    perceptual_maximum: Limit = 5.0
     adversarial: NonNegative = 1.0
-    adversarial_maximum: Positive | None = 10.0
+    adversarial_maximum: Limit = 10.0
     feature_matching: NonNegative = 2.0
 
 

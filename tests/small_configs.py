@@ -64,3 +64,9 @@ SMALL_CONFIGS: dict[str, CodecConfig] = {
     ),
     "wide": _small(feature_dim=24, quantizer={"levels": (9, 2), "noise_rate": 0.25}),
 }
+
+# What the official configuration has no option for.
+ABLATED_CONFIGS: dict[str, CodecConfig] = {
+    "convnext_v2": _small(grn="convnext_v2"),
+    "single_scale": _small(tpooling={"encoder_kernels": (11,), "decoder_kernels": (5,)}),
+}

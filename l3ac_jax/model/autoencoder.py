@@ -7,17 +7,17 @@ from jaxtyping import Array, Float
 from . import ops
 from .layers import (
     BlockOptions,
-    ChannelNorm,
     Conv,
     ConvUnit,
     Dense,
     LinearUpsample,
-    Snake,
     StridedConv,
     UnitStack,
 )
+from .norms import ChannelNorm
 from .ops import Frames, Lengths, Signal
 from .reach import Span, chain
+from .snake import Snake
 from .tpooling import EnhanceBlock, TConv
 
 LAST_LAYER_DILATIONS = {"legacy": (1, 3, 9), "dilation": (1, 3, 9), "plain": (1, 1)}
@@ -117,6 +117,10 @@ class DecoderStage(nn.Module):
     def reach(self, span: Span) -> Span:
         return chain([*self.unit, self.enhance, self.upsample], span)
 
+    def local_reach(self, span: Span) -> Span:
+        """The reach of everything but the norm's statistics over the whole clip."""
+        return chain([*self.unit, self.enhance, self.upsample], span, local=True)
+
 
 class Decoder(nn.Module):
     """Features (b, n, f) to the waveform (b, n · hop) in -1..1; `lengths` counts the former."""
@@ -158,3 +162,7 @@ class Decoder(nn.Module):
 
     def reach(self, span: Span) -> Span:
         return chain([self.input, *self.stage, self.final, self.output], span)
+
+    def local_reach(self, span: Span) -> Span:
+        """The reach of everything but the norms' statistics over the whole clip."""
+        return chain([self.input, *self.stage, self.final, self.output], span, local=True)

@@ -1,8 +1,8 @@
 """Parameters multiplied out: what is the same for all frames is computed once, not for each.
 
-Weight norm becomes plain kernels; the affine parts of norms and of GRN go into the linear layer
-that follows them; the MLP of the position bias becomes its table. `Network(config, folded=True)`
-takes the result and computes the same function.
+Weight norm becomes plain kernels; the affine parts of norms and of the published GRN go into the
+linear layer that follows them; the MLP of the position bias becomes its table.
+`Network(config, folded=True)` takes the result and computes the same function.
 """
 
 import jax
@@ -24,25 +24,26 @@ def fold(params: dict, config: CodecConfig) -> dict:
 def folded_params(params: dict, config: CodecConfig) -> dict:
     """Folded parameters, by the library of the arrays (NumPy or JAX) and in their type."""
     return {
-        "encoder": _fold_tree(params["encoder"]),
+        "encoder": _fold_tree(params["encoder"], config),
         "encoder_transformer": _fold_transformers(params["encoder_transformer"], config),
         "quantizer": params.get("quantizer", {}),
         "decoder_transformer": _fold_transformers(params["decoder_transformer"], config),
-        "decoder": _fold_tree(params["decoder"]),
+        "decoder": _fold_tree(params["decoder"], config),
     }
 
 
-def _fold_tree(tree: dict) -> dict:
+def _fold_tree(tree: dict, config: CodecConfig) -> dict:
     """Folds every weight norm, ConvUnit and EnhanceBlock in `tree`."""
     if "kernel" in tree:
         return _fold_weight_norm(tree)
     folded = {
-        name: _fold_tree(value) if isinstance(value, dict) else value
+        name: _fold_tree(value, config) if isinstance(value, dict) else value
         for name, value in tree.items()
     }
     if "grn" in folded:
-        grn = folded.pop("grn")
-        folded["project"] = _absorb(folded["project"], 1 + grn["gamma"], grn["beta"])
+        if config.grn == "published":
+            grn = folded.pop("grn")
+            folded["project"] = _absorb(folded["project"], 1 + grn["gamma"], grn["beta"])
         if "norm" in folded:
             folded["expand"] = _absorb(folded["expand"], **folded.pop("norm"))
     elif "merge" in folded and "norm" in folded:

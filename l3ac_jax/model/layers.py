@@ -4,8 +4,8 @@ Each layer takes `(x, lengths)`: frames (b, t, c) and the count of real frames o
 for all of them), and gives the same real frames whatever the padding holds. `reach` says which
 input frames an output frame depends on.
 
-With `folded`, a layer holds the parameters of inference (see folding.py): no weight norm, no GRN,
-no affine part in its norms.
+With `folded`, a layer holds the parameters of inference (see folding.py): no weight norm, no
+published GRN, no affine part in its norms.
 
 A layer computes in the type of the frames that it gets, and gives that type; its parameters stay
 what they are. In bfloat16, weight norm, norms and Snake are still computed in float32.
@@ -21,11 +21,11 @@ from jaxtyping import Array, Float
 
 from . import ops
 from .blocks import in_blocks
+from .norms import GRN, ChannelNorm, ResponseNorm
 from .ops import Frames, Lengths
-from .reach import Span, chain
-from .snake import snake
+from .reach import WHOLE_CLIP, Span, chain
+from .snake import Snake
 
-NORM_EPS = 1e-8
 kernel_init = nn.initializers.truncated_normal(stddev=0.02, lower=-100.0, upper=100.0)
 
 
@@ -38,6 +38,7 @@ class BlockOptions:
     folded: bool = False
     blocked: bool = False
     dtype: DTypeLike | None = None
+    grn: str = "published"
 
 
 def normalized_kernel(kernel: Float[Array, "*k d"], scale: Float[Array, " d"]):
@@ -186,49 +187,6 @@ class LinearUpsample(nn.Module):
         return span.before_linear_upsample(self.factor)
 
 
-def affine(module: nn.Module, x: Frames) -> Frames:
-    """The learned scale and bias of a norm."""
-    scale = module.param("scale", nn.initializers.ones, x.shape[-1:])
-    bias = module.param("bias", nn.initializers.zeros, x.shape[-1:])
-    return x * ops.per_channel(scale, x) + ops.per_channel(bias, x)
-
-
-class ChannelNorm(nn.Module):
-    """Layer norm over the channels of each frame; folded, its affine part is elsewhere."""
-
-    folded: bool = False
-    eps: float = NORM_EPS
-
-    @nn.compact
-    def __call__(self, x: Frames) -> Frames:
-        y: Array = ops.standardize_channels(ops.at_least_float32(x), self.eps)  # pyright: ignore
-        if not self.folded:
-            y = affine(self, y)
-        return y.astype(x.dtype)
-
-
-class Snake(nn.Module):
-    """Snake activation with one frequency per channel."""
-
-    @nn.compact
-    def __call__(self, x: Frames) -> Frames:
-        return snake(x, self.param("alpha", nn.initializers.ones, x.shape[-1:]))
-
-
-class GRN(nn.Module):
-    """Global response normalization as published: an affine map per channel.
-
-    The official code divides the norm over time and channels by its mean over an axis of size one,
-    so that its response is 1 but for 1e-8; unlike ConvNeXt-V2's, which compares channels.
-    """
-
-    @nn.compact
-    def __call__(self, x: Frames) -> Frames:
-        gamma = self.param("gamma", nn.initializers.zeros, x.shape[-1:]).astype(x.dtype)
-        beta = self.param("beta", nn.initializers.zeros, x.shape[-1:]).astype(x.dtype)
-        return x * ops.per_channel(1 + gamma, x) + ops.per_channel(beta, x)
-
-
 def _centre(x: Frames, halo: int) -> Float[Array, "b u c"]:
     return x[:, halo : x.shape[1] - halo]
 
@@ -249,27 +207,37 @@ class ConvUnit(nn.Module):
         self.expand = Dense(4 * self.channels, folded)
         if self.options.activation == "snake":
             self.snake = Snake()
-        if not folded:
-            self.grn = GRN()
+        if self._compares_channels or not folded:
+            self.grn = ResponseNorm() if self._compares_channels else GRN()
         self.project = Dense(self.channels, folded)
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
-        return in_blocks(
-            self, x, lengths, self.depthwise.halo, 4 * self.channels, self.options.blocked
-        )
+        halo = self.depthwise.halo
+        if self._compares_channels:
+            # Of the whole clip, so not in blocks of frames.
+            return self.valid(ops.pad_frames(ops.mask_frames(x, lengths), halo), lengths)
+        return in_blocks(self, x, lengths, halo, 4 * self.channels, self.options.blocked)
 
-    def valid(self, x: Frames) -> Float[Array, "b u c"]:
+    def valid(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u c"]:
         """The unit's output for the frames that the convolution has all neighbours of."""
         h = self.depthwise.valid(x)
         if self.options.use_norm:
             h = self.norm(h)
         h = self.expand(h)
         h = self.snake(h) if self.options.activation == "snake" else ops.gelu(h)
-        if not self.options.folded:
-            h = self.grn(h)
+        if self._compares_channels or not self.options.folded:
+            h = self.grn(h, lengths)
         return _centre(x, self.depthwise.halo) + self.project(h)
 
+    @property
+    def _compares_channels(self) -> bool:
+        return self.options.grn == "convnext_v2"
+
     def reach(self, span: Span) -> Span:
+        return WHOLE_CLIP if self._compares_channels else self.local_reach(span)
+
+    def local_reach(self, span: Span) -> Span:
+        """The reach of everything but GRN's statistics over the whole clip."""
         return self.depthwise.reach(span)
 
 
@@ -323,3 +291,7 @@ class UnitStack(nn.Module):
 
     def reach(self, span: Span) -> Span:
         return chain(self.unit, span)
+
+    def local_reach(self, span: Span) -> Span:
+        """The reach of everything but the norms' statistics over the whole clip."""
+        return chain(self.unit, span, local=True)

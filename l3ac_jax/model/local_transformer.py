@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from . import ops
-from .layers import ChannelNorm, LinearUpsample, PlainDense, StridedConv
+from .layers import LinearUpsample, PlainDense, StridedConv
+from .norms import ChannelNorm
 from .ops import Frames, Lengths
 from .reach import Span, chain
 

@@ -48,7 +48,7 @@ class Network(nn.Module):
     def setup(self):
         config = self.config
         options = BlockOptions(
-            config.use_norm, config.activation, self.folded, self.blocked, self.dtype
+            config.use_norm, config.activation, self.folded, self.blocked, self.dtype, config.grn
         )
         pooling = config.tpooling
         self.encoder = Encoder(
@@ -145,9 +145,12 @@ class Network(nn.Module):
         """The samples on which these tokens depend."""
         return chain([self.encoder, self.encoder_transformer], span)
 
-    def decoder_reach(self, span: Span) -> Span:
-        """The tokens on which these samples of audio depend."""
-        return chain([self.decoder_transformer, self.decoder], span)
+    def decoder_reach(self, span: Span, local: bool = False) -> Span:
+        """The tokens on which these samples of audio depend.
+
+        With `local`, other than through the norms' statistics over the whole clip.
+        """
+        return chain([self.decoder_transformer, self.decoder], span, local)
 
 
 def init_params(config: CodecConfig, key: Array) -> dict:

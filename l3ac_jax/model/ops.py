@@ -195,13 +195,14 @@ def linear_upsample(x: Frames, factor: int, lengths: Lengths = None) -> Float[Ar
 _SUM_BLOCK = 512
 
 
-def time_sum(x: Signal) -> Float[Array, "b"]:
+def time_sum(x: Float[Array, "b t *c"]) -> Float[Array, "b *c"]:
     """Sum over time in two levels, blocks first.
 
     Accurate in float32 for long clips, and independent of how many zeros pad the clip.
     """
-    batch, frames = x.shape
-    blocks = jnp.pad(x, [(0, 0), (0, -frames % _SUM_BLOCK)]).reshape(batch, -1, _SUM_BLOCK)
+    batch, frames, *rest = x.shape
+    padded = jnp.pad(x, [(0, 0), (0, -frames % _SUM_BLOCK)] + [(0, 0)] * len(rest))
+    blocks = padded.reshape(batch, -1, _SUM_BLOCK, *rest)
     return blocks.sum(axis=2).sum(axis=1)
 
 

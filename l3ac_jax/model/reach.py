@@ -35,8 +35,13 @@ class Span(NamedTuple):
 WHOLE_CLIP = Span(-math.inf, math.inf)
 
 
-def chain(layers, span: Span) -> Span:
-    """The reach of `layers` applied one after the other."""
+def chain(layers, span: Span, local: bool = False) -> Span:
+    """The reach of `layers` applied one after the other.
+
+    With `local`, that of everything but the norms' statistics over the whole clip: a layer that
+    has such a norm in it has a method `local_reach` for this.
+    """
     for layer in reversed(layers):
-        span = layer.reach(span)
+        reach = getattr(layer, "local_reach", layer.reach) if local else layer.reach
+        span = reach(span)
     return span

@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 
 from . import ops
 from .blocks import in_blocks
-from .layers import BlockOptions, Dense, PlainDense, affine, weight_normed
+from .layers import BlockOptions, Dense, PlainDense, weight_normed
+from .norms import affine
 from .ops import Frames, Lengths, Signal
 from .pooling import average_pool, max_pool
 from .reach import WHOLE_CLIP, Span

@@ -1,5 +1,6 @@
 """What generator and discriminators minimize: the terms of the losses, weighted."""
 
+import math
 from dataclasses import dataclass
 from typing import TypedDict, cast
 
@@ -143,5 +144,5 @@ def make_objective(config: CodecConfig, training: TrainingConfig) -> Objective:
     return Objective(config, training.loss, discriminators, dtype)
 
 
-def _limited(value: Scalar, maximum: float | None) -> Scalar:
-    return value if maximum is None else losses.scale_down(value, maximum)
+def _limited(value: Scalar, maximum: float) -> Scalar:
+    return value if math.isinf(maximum) else losses.scale_down(value, maximum)

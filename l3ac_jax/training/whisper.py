@@ -17,7 +17,8 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from ..model.layers import affine, torch_uniform
+from ..model.layers import torch_uniform
+from ..model.norms import affine
 from ..model.ops import gelu, mask_frames, per_channel, standardize_channels
 from .attention import attention
 from .mel import mel_filters

@@ -10,6 +10,7 @@ import pytest
 
 from l3ac_jax.model.autoencoder import Decoder, DecoderStage, Encoder, EncoderStage
 from l3ac_jax.model.layers import (
+    BlockOptions,
     Conv,
     ConvUnit,
     DepthwiseConv,
@@ -29,6 +30,7 @@ from tests.model.oracle import QUICK_COMPILE
 
 jit = partial(jax.jit, compiler_options=QUICK_COMPILE)
 KERNELS = (1, 5, 11)
+CONVNEXT_V2 = BlockOptions(grn="convnext_v2")
 # name: (layer, input channels or None for a waveform, output frames per input frame)
 LAYERS = {
     "conv": (Conv(3, 5), 4, 1),
@@ -38,6 +40,7 @@ LAYERS = {
     "linear upsample 2": (LinearUpsample(2), 4, 2),
     "linear upsample 5": (LinearUpsample(5), 4, 5),
     "conv unit": (ConvUnit(4), 4, 1),
+    "conv unit that compares channels": (ConvUnit(4, CONVNEXT_V2), 4, 1),
     "legacy unit": (LegacyUnit(4, 3), 4, 1),
     "unit stack": (UnitStack(4, (1, 3)), 4, 1),
     "trend branch": (TrendBranch(5, 2, 2), None, 1),
@@ -53,8 +56,11 @@ LAYERS = {
     "encoder transformer": (EncoderTransformer(8, 3, 4, 2), 8, 1 / 2),
     "decoder transformer": (DecoderTransformer(8, 3, 4, 2), 8, 2),
     "encoder": (Encoder(8, (3, 2), (4, 6, 8), (1, 1, 1), KERNELS), None, 1 / 6),
+    "encoder that compares channels": (
+        Encoder(8, (3, 2), (4, 6, 8), (1, 1, 1), KERNELS, options=CONVNEXT_V2), None, 1 / 6,
+    ),
     "decoder": (Decoder((2, 3), (6, 4, 4), (1, 1, 1), KERNELS), 8, 6),
-}
+}  # fmt: skip
 FRAMES, REAL = 60, 30
 
 

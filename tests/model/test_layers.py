@@ -13,8 +13,10 @@ import torch
 
 from l3ac_jax.model import ops
 from l3ac_jax.model.autoencoder import DecoderStage, EncoderStage
-from l3ac_jax.model.layers import BlockOptions, ChannelNorm, Conv, ConvUnit, LegacyUnit, Snake
+from l3ac_jax.model.layers import BlockOptions, Conv, ConvUnit, LegacyUnit
 from l3ac_jax.model.local_transformer import LocalTransformer
+from l3ac_jax.model.norms import ChannelNorm
+from l3ac_jax.model.snake import Snake
 from l3ac_jax.model.tpooling import EnhanceBlock, TConv, tpool
 from tests.model.oracle import QUICK_COMPILE, pair
 
