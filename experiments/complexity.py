@@ -56,10 +56,10 @@ class Options:
     """Lengths of the clips whose real-time factor is measured."""
     batch: tuple[int, ...] = (1, 4)
     """How many clips at a time."""
-    repeats: int = 5
+    repeats: int = 3
     """Runs of each, of which the median counts."""
     no_speed: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Count only; measuring takes minutes."""
+    """Count only: seconds, instead of some 10 minutes on two cores."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")] = None
     """Write all numbers as JSON."""
     figure: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
