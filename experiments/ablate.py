@@ -64,7 +64,7 @@ class Options:
     """Evaluate on at most so many recordings, drawn from the domains in turn."""
     seed: int = 0
     """Of the choice of recordings and of the confidence intervals."""
-    metrics: tuple[str, ...] = ("pesq", "stoi", "si_sdr", "lsd", "mel", "usage")
+    metrics: tuple[str, ...] = ("pesq", "stoi", "estoi", "si_sdr", "mel", "usage")
     """Scores for the table and the figure; the files have all of them."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Processes that score."""
@@ -114,7 +114,7 @@ def _run_all(
     runs: Sequence[Run],
     clips: Sequence[EvaluationClip],
 ) -> int:
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False)
     failures: list[str] = []
     trained: list[Run] = []
     # All training comes first: evaluation takes the device into this process, and keeps it.

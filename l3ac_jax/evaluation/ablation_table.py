@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel
+from rich.box import SIMPLE
 from rich.table import Table
 
 from l3ac_jax.evaluation.figures import new_figure
@@ -81,13 +82,22 @@ def make_rows(reports: Mapping[str, Sequence[Report]], baseline: str, seed: int 
 
 
 def make_table(rows: Sequence[Row], metrics: Sequence[str]) -> Table:
-    """Means with their spread over the seeds, and differences to the baseline below them."""
-    table = Table(title="ablation", caption=_caption(rows), caption_justify="left")
+    """Means, below them their spread over the seeds and the differences to the baseline."""
+    table = Table(
+        title="ablation",
+        box=SIMPLE,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+        caption=_caption(rows),
+        caption_justify="left",
+    )
     table.add_column("variant", no_wrap=True)
     for metric in metrics:
         title, unit, better, _ = METRICS[metric]
         arrow = {"higher": " ↑", "lower": " ↓", "neither": ""}[better]
-        table.add_column(f"{title}{f' ({unit})' if unit else ''}{arrow}", justify="right")
+        header = f"{title}{f' ({unit})' if unit else ''}{arrow}"
+        table.add_column(header, justify="right", min_width=max(map(len, header.split())))
     for row in rows:
         cells = (_cell(row.scores.get(metric), METRICS[metric].decimals) for metric in metrics)
         table.add_row(row.variant, *cells, end_section=True)
@@ -224,10 +234,10 @@ def _cell(score: Score | None, decimals: int) -> str:
         return "-"
     text = f"{score.mean:.{decimals}f}"
     if score.spread is not None:
-        text += f" ±{score.spread:.{decimals}f}"
+        text += f"\n±{score.spread:.{decimals}f}"
     if (change := score.difference) is not None:
         clear = "" if change.low <= 0 <= change.high else "*"
-        text += f"\n{change.mean:+.{decimals}f}{clear}"
+        text += f"\n{change.mean:+z.{decimals}f}{clear}"
     return text
 
 
@@ -235,7 +245,7 @@ def _caption(rows: Sequence[Row]) -> str:
     words = ["± standard deviation over the seeds"]
     if len(rows) > 1:
         words.append(
-            f"second line: difference to {rows[0].variant}, clip by clip (* its 95 % interval over "
+            f"with a sign: difference to {rows[0].variant}, clip by clip (* its 95 % interval over "
             "clips is without 0)"
         )
     return "; ".join(words)
