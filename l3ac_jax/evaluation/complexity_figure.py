@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from l3ac_jax.evaluation.complexity import PARTS, Complexity
@@ -22,6 +23,8 @@ FILLS: tuple[dict[str, Any], ...] = (
     {"color": "#56B4E9", "hatch": "\\\\"},
     {"color": "#EEEEEE", "hatch": ".."},
 )
+# Of markers, by the number of clips.
+MARKER_FILLS = ("full", "none", "left", "top")
 
 
 class Speed(NamedTuple):
@@ -108,17 +111,16 @@ def _draw_speed(panel: Axes, results: Sequence[ModelResult], direction: str) -> 
     for number, result in enumerate(results):
         style: dict[str, Any] = LINES[number % len(LINES)]
         batches = sorted({speed.batch for speed in result.speeds})
-        for batch in batches:
+        for fill, batch in zip(cycle(MARKER_FILLS), batches, strict=False):
             found = [
                 (speed.seconds, value)
                 for speed in sorted(result.speeds, key=lambda speed: speed.seconds)
                 if speed.batch == batch and (value := getattr(speed, direction)) is not None
             ]
-            hollow: dict[str, Any] = {} if batch == batches[0] else {"markerfacecolor": "white"}
             clips = "1 clip" if batch == 1 else f"{batch} clips"
             if found:
                 label = f"{result.name}, {clips}"
-                panel.plot(*zip(*found, strict=True), **style | hollow, label=label)
+                panel.plot(*zip(*found, strict=True), **style, fillstyle=fill, label=label)
     panel.set_xscale("log")
     panel.set_yscale("log")
     lengths = sorted({speed.seconds for result in results for speed in result.speeds})
