@@ -5,7 +5,7 @@ r"""A page to listen to codecs: originals and reconstructions, spectrograms, sco
         --references opus:6000 --keep runs/smoke-listening
 
 MODELs are published names, model folders or training runs; DATA is a folder of audio files, whose
-first subfolders are the domains. The page is one HTML file, which browsers open without
+first subfolders are the domains, or one file. The page is one HTML file, which browsers open without
 a network. It holds all audio: each second takes about 40 kB for each model, and as much for the
 original, so 12 clips of 10 s with two models make 15 MB. Files that cannot be used are named at the
 end, and in the page; the exit code is then 1.
@@ -30,12 +30,11 @@ PROGRAM = "listen.py"
 
 @dataclass(frozen=True)
 class Options:
-    """What to listen to, and where the page goes."""
+    """What goes into the page, and where it goes."""
 
-    models: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL...")]
-    """Published names, model folders or training runs."""
-    data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
-    """Folder of audio files, or one file."""
+    # One field: as two, all words go to the first.
+    inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL... DATA")]
+    """What to listen to, and the audio files, which come last."""
     out: Annotated[Path, tyro.conf.arg(metavar="PAGE.html")]
     """The page."""
     references: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CODEC")] = ()
@@ -55,15 +54,16 @@ class Options:
 
 def listen(options: Options) -> int:
     """Write the page; 1 if there were files that could not be used."""
-    if not options.models:
-        raise ValueError("at least one MODEL is needed, before DATA")
+    if len(options.inputs) < 2:
+        raise ValueError("MODEL and DATA are needed: at least one model, then the audio files")
+    *names, data = options.inputs
     if options.workers < 1:
         raise ValueError(f"--workers: at least 1 is needed, got {options.workers}")
     from l3ac_jax.evaluation.clips import choose_clips, find_clips, read_mono
     from l3ac_jax.evaluation.listening_page import check_listening_page, write_listening_page
 
     check_listening_page(options.out, options.overwrite)
-    clips = choose_clips(find_clips(options.data), options.clips, options.seed)
+    clips = choose_clips(find_clips(data), options.clips, options.seed)
     # Only here: what is wrong so far is said at once.
     from l3ac_jax.compilation import keep_compiled_programs
     from l3ac_jax.evaluation.codecs import NeuralCodec, nearest_references
@@ -71,7 +71,7 @@ def listen(options: Options) -> int:
     from l3ac_jax.pretrained import get_model
 
     keep_compiled_programs()
-    models = [NeuralCodec(name, get_model(name)) for name in dict.fromkeys(options.models)]
+    models = [NeuralCodec(name, get_model(name)) for name in dict.fromkeys(names)]
     rates = [model.info.bitrate for model in models]
     codecs = [*models, *nearest_references(options.references, rates)]
     sample_rate = models[0].info.sample_rate
@@ -84,7 +84,7 @@ def listen(options: Options) -> int:
             codecs,
             clips,
             folder,
-            str(options.data),
+            data,
             settings,
             lambda what, done, total: status.update(f"{what}: {done} of {total} clips"),
         )
