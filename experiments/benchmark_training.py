@@ -217,9 +217,14 @@ def take_steps(side: str, options: Options) -> None:
 
 
 def measure(name: str, kind: Kind, options: Options) -> list[str]:
-    """Alternating steps of both sides, as the columns of the table."""
+    """Alternating steps of both sides, as the columns of the table; each is noted when taken."""
     with Side("ours", name, kind, options) as ours, Side("official", name, kind, options) as other:
-        rounds = [(ours.step(), other.step()) for _ in range(1 + options.warm_up + options.repeats)]
+        rounds = []
+        for number in range(1 + options.warm_up + options.repeats):
+            rounds.append((ours.step(), other.step()))
+            seconds = "{seconds:.2f} s, ".format(**rounds[-1][0])
+            seconds += "{seconds:.2f} s".format(**rounds[-1][1])
+            print(f"{name}, {ROWS[kind]}, step {number}: {seconds}", file=sys.stderr)
     times = np.array([[side["seconds"] for side in pair] for pair in rounds])
     first, times = times[0], times[1 + options.warm_up :]
     medians = np.median(times, axis=0)

@@ -30,10 +30,8 @@ PROGRAM = "evaluate.py"
 class Options:
     """What to evaluate, and where the results go."""
 
-    models: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL...")]
-    """Published names, model folders or training runs."""
-    data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
-    """Folder of audio files, or one file."""
+    inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL... DATA")]
+    """Models (published names, model folders, training runs), then a folder of audio files."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder for the results: a new one, or one to go on with."""
     references: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CODEC")] = ()
@@ -56,14 +54,15 @@ class Options:
 
 def evaluate(options: Options) -> int:
     """Evaluate and print; 1 if there were files that could not be used."""
-    if not options.models:
-        raise ValueError("at least one MODEL is needed, before DATA")
+    if len(options.inputs) < 2:
+        raise ValueError(f"MODEL... DATA: two or more are needed, got {len(options.inputs)}")
+    *names, data = options.inputs
     if options.workers < 1:
         raise ValueError(f"--workers: at least 1 is needed, got {options.workers}")
     from l3ac_jax.evaluation.clips import choose_clips, find_clips
     from l3ac_jax.evaluation.scoring import Extras
 
-    clips = choose_clips(find_clips(options.data), options.clips, options.seed)
+    clips = choose_clips(find_clips(data), options.clips, options.seed)
     extras = Extras(options.speaker, options.dnsmos, options.words)
     extras.check()
     # Only here: what is wrong so far is said at once.
@@ -75,14 +74,12 @@ def evaluate(options: Options) -> int:
     from l3ac_jax.pretrained import get_model
 
     keep_compiled_programs()
-    models = [NeuralCodec(name, get_model(name)) for name in dict.fromkeys(options.models)]
+    models = [NeuralCodec(name, get_model(name)) for name in dict.fromkeys(names)]
     rates = [model.info.bitrate for model in models]
     codecs = [*models, *nearest_references(options.references, rates)]
     settings = Settings(options.workers, extras, options.seed)
     with _Display() as display:
-        report = run_evaluation(
-            codecs, clips, options.out, str(options.data), settings, display.update
-        )
+        report = run_evaluation(codecs, clips, options.out, data, settings, display.update)
     console = Console(soft_wrap=True)
     for table in report_tables(report):
         console.print(table)

@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -83,16 +82,8 @@ class NeuralCodec:
             parameters=parameters,
             levels=codec.config.quantizer.levels,
         )
+        self.identity = _checksum(codec)
         self._compiled: set[int] = set()
-
-    @cached_property
-    def identity(self) -> str:
-        """Configuration and parameters."""
-        digest = hashlib.sha256(self.codec.config.model_dump_json().encode())
-        for path, leaf in jax.tree.leaves_with_path(self.codec.params):
-            digest.update(jax.tree_util.keystr(path).encode())
-            digest.update(np.ascontiguousarray(leaf).tobytes())
-        return digest.hexdigest()
 
     def code(self, audio: Audio) -> Coded:
         """Batch 1. Where a length has to be compiled, a first call does that untimed."""
@@ -114,6 +105,15 @@ class NeuralCodec:
             middle - start,
             end - middle,
         )
+
+
+def _checksum(codec: L3AC) -> str:
+    """Of its configuration and parameters."""
+    digest = hashlib.sha256(codec.config.model_dump_json().encode())
+    for path, leaf in jax.tree.leaves_with_path(codec.params):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
 
 
 # Bits of a frame, and its samples at 8 kHz. Files hold whole bytes for each frame, which counts

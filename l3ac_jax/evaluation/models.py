@@ -42,6 +42,8 @@ def speaker_similarity(reference: Audio, decoded: Audio, sample_rate: int) -> fl
 
     NaN where it finds no speech.
     """
+    if not (reference.any() and decoded.any()):
+        return np.nan
     first, second = (_voice(audio, sample_rate) for audio in (reference, decoded))
     return np.nan if first is None or second is None else float(first @ second)
 

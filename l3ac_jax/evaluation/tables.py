@@ -8,37 +8,26 @@ from l3ac_jax.evaluation.report import METRICS, Report, Summary
 
 __all__ = ["report_tables"]
 
-SIGNALS = ("pesq", "stoi", "estoi", "si_sdr", "lsd", "mel", "f0_correlation", "voicing_error")
-MODELS = ("wer", "speaker", "dnsmos")
-SPEED = ("encode_rtf", "decode_rtf")
-CODEBOOK = ("usage", "perplexity", "level_usage", "entropy_rate")
-
 
 def report_tables(report: Report) -> list[Table]:
-    """How close the decoded audio is, with 95 % intervals; speed and use of the codebook."""
-    quality = [name for name in (*SIGNALS, *MODELS) if _has(report, name)]
-    tables = [_table(report, "Quality (mean and half of the 95 % interval)", quality)]
-    rest = [name for name in (*SPEED, *CODEBOOK) if _has(report, name)]
-    if rest:
-        tables.append(_table(report, "Speed and tokens", rest))
-    return tables
+    """A table for each domain: codecs side by side, means and half of the 95 % intervals."""
+    domains = dict.fromkeys(part.domain for part in report.summaries)
+    return [_table(report, domain) for domain in domains]
 
 
-def _has(report: Report, name: str) -> bool:
-    return any(name in part.scores or name in part.codebook for part in report.summaries)
-
-
-def _table(report: Report, title: str, names: list[str]) -> Table:
-    table = Table("domain", "codec", title=title)
-    for heading in ("bit/s", "clips", *map(_heading, names)):
-        table.add_column(heading, justify="right")
-    for domain in dict.fromkeys(part.domain for part in report.summaries):
-        for part in report.summaries:
-            if part.domain == domain:
-                bitrate = f"{report.codec(part.codec).bitrate:.0f}"
-                cells = [_cell(name, part) for name in names]
-                table.add_row(domain, part.codec, bitrate, str(part.clips), *cells)
-        table.add_section()
+def _table(report: Report, domain: str) -> Table:
+    parts = [part for part in report.summaries if part.domain == domain]
+    clips = max(part.clips for part in parts)
+    seconds = max(part.seconds for part in parts)
+    title = f"{domain}: {clips} clip{'' if clips == 1 else 's'}, {seconds:.0f} s"
+    table = Table("", title=title, title_justify="left")
+    for part in parts:
+        table.add_column(part.codec, justify="right", overflow="fold")
+    table.add_row("bit/s", *(f"{report.codec(part.codec).bitrate:.0f}" for part in parts))
+    for name in METRICS:
+        cells = [_cell(name, part) for part in parts]
+        if any(cells):
+            table.add_row(_heading(name), *cells)
     return table
 
 

@@ -1,0 +1,60 @@
+"""Scores on all cores: the functions' own, and no clip ends the others."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from l3ac_jax.audio import read_audio, write_audio
+from l3ac_jax.evaluation import signals
+from l3ac_jax.evaluation.metrics import pesq_wb, stoi
+from l3ac_jax.evaluation.scoring import SIGNAL_SCORES, ScoringJob, score_jobs
+from tests.conftest import FIXTURES
+from tests.evaluation.crashing_job import CrashingJob
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """1.5 s of speech, and the same with noise at two levels."""
+    folder = tmp_path_factory.mktemp("scoring")
+    clip = read_audio(FIXTURES / "librivox_sense_0870.wav").samples[0, 8000:32000]
+    noise = np.random.default_rng(0).normal(0, 1, len(clip)).astype(np.float32)
+    paths = []
+    for level in (0, 0.01, 0.1):
+        paths.append(folder / f"{level}.flac")
+        write_audio(paths[-1], (clip + level * noise)[None], RATE, "PCM_16", overwrite=True)
+    return paths
+
+
+def test_scores_are_those_of_the_functions(files):
+    job = ScoringJob("clip", files[0], tuple(files[1:]), RATE)
+    ((scored, results),) = score_jobs([job], workers=1)
+    assert scored is job and not isinstance(results, str) and len(results) == 2
+    reference = read_audio(files[0]).samples[0]
+    for path, scores in zip(files[1:], results, strict=True):
+        decoded = read_audio(path).samples[0]
+        pitches = [signals.pitch_of(x, RATE) for x in (reference, decoded)]
+        expected = {
+            "pesq": pesq_wb(reference, decoded, RATE),
+            "stoi": stoi(reference, decoded, RATE),
+            "estoi": stoi(reference, decoded, RATE, extended=True),
+            "si_sdr": signals.si_sdr(reference, decoded),
+            "lsd": signals.log_spectral_distance(reference, decoded, RATE),
+            "mel": signals.mel_distance(reference, decoded, RATE),
+            **signals.pitch_scores(*pitches),
+        }
+        assert tuple(scores) == SIGNAL_SCORES == tuple(expected)
+        # pystoi's extended STOI adds random noise of 1e-16.
+        assert scores == pytest.approx(expected, abs=1e-9, nan_ok=True)
+
+
+def test_a_clip_that_crashes_or_cannot_be_read_costs_no_other(files):
+    good = [ScoringJob(f"good {n}", files[0], (files[1],), RATE) for n in range(3)]
+    crashing = CrashingJob("crashing", files[0], (files[1],), RATE)
+    missing = ScoringJob("missing", files[0], (Path("nowhere.flac"),), RATE)
+    results = dict(score_jobs([good[0], crashing, good[1], missing, good[2]], workers=2))
+    assert results[crashing] == "the process that computed its scores crashed"
+    assert results[missing] == "nowhere.flac: does not exist"
+    assert all(len(results[job]) == 1 and not isinstance(results[job], str) for job in good)

@@ -1,0 +1,57 @@
+"""The script: its tables and files, its exit codes, and what it says of mistakes."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from l3ac_jax.evaluation.report import read_report
+from tests.conftest import FIXTURES
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*words, **options):
+    command = [sys.executable, str(ROOT / "experiments" / "evaluate.py"), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+@pytest.fixture
+def data(tmp_path):
+    (tmp_path / "data").mkdir()
+    shutil.copy(FIXTURES / "misc_crow.flac", tmp_path / "data")
+    return tmp_path / "data"
+
+
+def test_an_evaluation_of_a_model_folder(model_folder, data, tmp_path):
+    (data / "damaged.wav").write_bytes(b"RIFF")
+    done = run(model_folder, data, "--out", tmp_path / "out")
+    assert done.returncode == 1, done.stderr
+    assert f"evaluate.py: left out: {data}/damaged.wav: is not an audio file" in done.stderr
+    assert "PESQ-WB" in done.stdout and "entropy-coded rate" in done.stdout
+    report = read_report(tmp_path / "out")
+    assert [clip.clip for clip in report.clips] == ["misc_crow.flac"]
+    (data / "damaged.wav").unlink()
+    again = run(model_folder, data, "--out", tmp_path / "out")
+    assert again.returncode == 0, again.stderr
+    assert read_report(tmp_path / "out") == report.model_copy(update={"failures": ()})
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere", "DATA", "--out", "out"], "nowhere: is neither a published model"),
+        (["3kbps", "nowhere", "--out", "out"], "nowhere: is neither a folder nor a file"),
+        (["DATA", "--out", "out"], "MODEL... DATA: two or more are needed, got 1"),
+        (["3kbps", "DATA", "--out", "out", "--clips", "0"], "at least 1 clip is needed"),
+        (["3kbps", "DATA", "--out", "out", "--workers", "0"], "--workers: at least 1 is needed"),
+    ],
+)
+def test_mistakes_are_named(data, tmp_path, words, message):
+    done = run(*(data if word == "DATA" else word for word in words), cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("evaluate.py: error: ") and message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
