@@ -5,10 +5,10 @@ r"""A page to listen to codecs: originals and reconstructions, spectrograms, sco
         --references opus:6000 --keep runs/smoke-listening
 
 MODELs are published names, model folders or training runs; DATA is a folder of audio files, whose
-first subfolders are the domains, or one file. The page is one HTML file, which browsers open without
-a network. It holds all audio: each second takes about 40 kB for each model, and as much for the
-original, so 12 clips of 10 s with two models make 15 MB. Files that cannot be used are named at the
-end, and in the page; the exit code is then 1.
+first subfolders are the domains, or one file. The page is one HTML file, which browsers open
+without a network. It holds all audio: each second takes about 40 kB for each model, and as much for
+the original, so 12 clips of 10 s with two models make 15 MB. Files that cannot be used are named at
+the end, and in the page; the exit code is then 1.
 """
 
 from __future__ import annotations
