@@ -207,7 +207,7 @@ def _score(
         return None
     runs = np.array(list(clips.values())).mean(axis=0)
     shared = [clip for clip in clips if clip in baseline]
-    differences = [np.mean(clips[clip]) - np.mean(baseline[clip]) for clip in shared]
+    differences = [float(np.mean(clips[clip]) - np.mean(baseline[clip])) for clip in shared]
     return Score(
         runs=tuple(runs.tolist()),
         mean=runs.mean(),
