@@ -63,9 +63,11 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], overwrite: bool = 
     """Write a PNG, PDF or SVG, the same bytes for the same figure. Raises OutputError."""
     check_figure_path(path)
     ending = Path(path).suffix.lower().removeprefix(".")
-    # No dates, which would differ from one run to the next.
+    from matplotlib import rc_context
+
+    # No dates and no random names, which would differ from one run to the next.
     dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    with complete_file(path, overwrite) as part:
+    with complete_file(path, overwrite) as part, rc_context({"svg.hashsalt": "l3ac"}):
         figure.savefig(part, format=ending, metadata=dates.get(ending))
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
+from l3ac_jax.evaluation.figures import spectrogram_image
 from l3ac_jax.files import complete_file
 
-__all__ = ["METRICS_FILE", "Kind", "NoLog", "RunLog", "read_metrics", "spectrogram_image"]
+__all__ = ["METRICS_FILE", "Kind", "NoLog", "RunLog", "read_metrics"]
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -160,46 +161,3 @@ def _open_board(folder: Path, start_step: int) -> Any:
         # File names have whole seconds: a run that is resumed within one would replace its file.
         filename_suffix=f".{time.time_ns()}",
     )
-
-
-WINDOW_SECONDS = 0.032
-RANGE_DB = 80.0
-
-
-def spectrogram_image(
-    reference: Audio, decoded: Audio, sample_rate: int
-) -> UInt8[np.ndarray, "height width 3"]:
-    """RGB image of two log-magnitude spectrograms on one scale, 0 dB being the louder's peak."""
-    # The objects of matplotlib that need no display, and that nothing global refers to.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    magnitudes = [_magnitudes(clip, sample_rate) for clip in (reference, decoded)]
-    peak = max(magnitude.max() for magnitude in magnitudes) or 1.0
-    figure = Figure(figsize=(9, 5.4), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    panels = figure.subplots(2, sharex=True, sharey=True)
-    for panel, title, magnitude in zip(panels, ("reference", "decoded"), magnitudes, strict=True):
-        picture = panel.imshow(
-            20 * np.log10(np.maximum(magnitude.T / peak, 10 ** (-RANGE_DB / 20))),
-            vmin=-RANGE_DB,
-            vmax=0,
-            cmap="magma",  # its lightness grows evenly: it reads the same in black and white
-            origin="lower",
-            aspect="auto",
-            extent=(0, len(reference) / sample_rate, 0, sample_rate / 2000),
-        )
-        panel.set_title(title)
-        panel.set_ylabel("frequency (kHz)")
-    panels[-1].set_xlabel("time (s)")
-    figure.colorbar(picture, ax=panels, label="magnitude (dB)")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-def _magnitudes(clip: Audio, sample_rate: int) -> Float[np.ndarray, "frames bins"]:
-    """Of Hann-windowed frames, centred from the first sample on."""
-    size = round(WINDOW_SECONDS * sample_rate)
-    padded = np.pad(np.nan_to_num(clip), size // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[:: size // 4]
-    return np.abs(np.fft.rfft(frames * np.hanning(size)))

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from ..mel import mel_filters
 from ..model.ops import mask_frames, time_sum
-from .mel import mel_filters
 from .stft import Lengths, frame_count, magnitude, power, root, stft
 
 Audio = Float[Array, "batch time"]

@@ -17,11 +17,11 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from ..mel import mel_filters
 from ..model.layers import torch_uniform
 from ..model.norms import affine
 from ..model.ops import gelu, mask_frames, per_channel, standardize_channels
 from .attention import attention
-from .mel import mel_filters
 from .stft import Lengths, power, stft
 
 __all__ = ["FRAMES", "WhisperEncoder", "frames_of", "log_mel", "perceptual_features"]

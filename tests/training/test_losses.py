@@ -12,8 +12,8 @@ import torch
 
 from l3ac_jax import official_losses
 from l3ac_jax.audio import read_audio
+from l3ac_jax.mel import mel_filters
 from l3ac_jax.training import losses
-from l3ac_jax.training.mel import mel_filters
 
 SPEECH = Path(__file__).parents[1] / "fixtures" / "librivox_sense_0870.wav"
 RATE = 16000
