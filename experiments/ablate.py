@@ -120,10 +120,12 @@ def _run_all(
     # All training comes first: evaluation takes the device into this process, and keeps it.
     for number, run in enumerate(runs, 1):
         if not run.is_trained:
-            console.print(f"{number}/{len(runs)} {run.name}: training, see {run.log}")
+            console.print(
+                f"{number}/{len(runs)} {run.name}: training, see {run.log}", soft_wrap=True
+            )
             if code := _train(run):
                 failures.append(f"{run.name}: training ended with exit code {code}: {_end(run)}")
-                console.print(failures[-1])
+                console.print(failures[-1], soft_wrap=True)
                 continue
         trained.append(run)
     reports = _evaluate_all(trained, options, clips, console, failures)

@@ -183,6 +183,7 @@ def _draw_panel(panel: Axes, rows: Sequence[Row], metric: str) -> None:
         "" if better == "neither" else f", {better} is better"))  # fmt: skip
     panel.set_yticks(range(len(rows)), [row.variant for row in rows])
     panel.set_ylim(len(rows) - 0.5, -0.5)
+    panel.locator_params(axis="x", nbins=5)
     panel.grid(axis="x", alpha=0.3)
 
 
