@@ -100,7 +100,7 @@ def listen(options: Options) -> int:
             options.overwrite,
         )
     heard = len({scores.clip for scores in report.clips})
-    print(f"{options.out}: {heard} clips, {len(codecs)} codecs, {size / 1e6:.1f} MB")
+    print(f"{options.out}: clips: {heard}, codecs: {len(codecs)}, {size / 1e6:.1f} MB")
     return FAILED if report.failures else 0
 
 

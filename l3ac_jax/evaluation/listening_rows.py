@@ -99,7 +99,9 @@ def summary_rows(report: Report) -> list[SummaryRow]:
 def _score(metric: Metric, value: float | None) -> Score:
     if value is None or not math.isfinite(value):
         return Score(metric, NO_SCORE)
-    return Score(metric, _number(value, metric.decimals), repr(float(value)))
+    # Two digits more than are shown are enough to sort by. The last ones of a float can differ from
+    # run to run, with the number of threads that libraries use.
+    return Score(metric, _number(value, metric.decimals), f"{value:.{metric.decimals + 2}f}")
 
 
 def _mean(metric: Metric, interval: Interval | None) -> Score:
