@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -134,6 +135,8 @@ def _save_arrays(path: Path, arrays: Any) -> None:
 def _load_arrays(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
     import orbax.checkpoint
 
+    # A checkpoint of a run has its metadata one folder higher, which is worth no warning.
+    logging.getLogger("absl").setLevel(logging.ERROR)
     if not path.is_dir():
         raise WeightsError(f"{path}: no such folder")
     arrays: dict[str, Any] = {}
