@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,6 +42,9 @@ PROGRAM = "receptive_field.py"
 SHARES = (0.5, 0.9, 0.99, 0.999)
 EFFECTIVE = 0.99
 NEIGHBOURHOOD = (2000, 1600)  # samples before and after
+# Seconds of the recording. The norms amplify what is quiet: the silence in front of the sentence
+# would count for more than the sentence.
+SENTENCE = (0.42, 3.4)
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,13 @@ def _audio(options: Options, sample_rate: int) -> np.ndarray:
 
     from l3ac_jax.evaluation.clips import read_mono
 
-    clip = Path(__file__).parents[1] / "l3ac_jax" / "assets" / "cmu_arctic_a0007.wav"
-    return np.resize(read_mono(options.audio or clip, sample_rate), options.samples)
+    if options.audio is not None:
+        clip = read_mono(options.audio, sample_rate)
+    else:
+        path = Path(str(files("l3ac_jax") / "assets" / "cmu_arctic_a0007.wav"))
+        first, last = (round(second * sample_rate) for second in SENTENCE)
+        clip = read_mono(path, sample_rate)[first:last]
+    return np.resize(clip, options.samples)
 
 
 def _print(console: Console, options: Options, config: CodecConfig, measured: Measured) -> bool:
@@ -155,15 +164,15 @@ def _table(*columns: str) -> Table:
 
 
 def _fields(influences: dict[str, Influence], config: CodecConfig) -> Table:
-    table = _table("\ninput samples that count for", *(f"\n{name}" for name in influences))
+    table = _table("\ninput samples", *(f"\n{name}" for name in influences))
     found = influences.values()
     ends = [(one.support(), one.support()[1] - int(one.field.own.last)) for one in found]
     rows = {
         "structure": [f"{one.field.first:,} to {one.field.last:,}" for one in found],
         "  look-ahead": [_length(one.field.look_ahead, config) for one in found],
-        "derivative other than 0": [f"{first:,} to {last:,}" for (first, last), _ in ends],
+        "derivative not 0": [f"{first:,} to {last:,}" for (first, last), _ in ends],
         "  look-ahead ": [_length(ahead, config) for _, ahead in ends],
-        "  outside of the structure": [f"{one.outside():,}" for one in found],
+        "  outside": [f"{one.outside():,}" for one in found],
     }
     for name, cells in rows.items():
         table.add_row(name, *cells)
@@ -229,7 +238,7 @@ def _sample_cause(config: CodecConfig, sample: Influence, held: Influence) -> st
         "the decoder's InstanceNorms take mean and variance over the whole clip, so that every "
         f"sample counts. With these held, none after {held.field.last:,} does; a look-ahead of at "
         f"most {needed.codec:,} samples ({_ms(needed.codec, config)}: decoder "
-        f"{_ms(needed.decoder, config)}, encoder {_ms(needed.encoder, config)}). After it lies "
+        f"{_ms(needed.decoder, config)}, encoder {_ms(needed.encoder, config)}). Beyond lies "
         f"{100 * beyond / (sample.squares.sum() or 1):.2g} % of the influence. From "
         f"{before:,} samples before to {after:,} after lie {100 * sample.within(before, after):.3g}"
         f" % of it ({100 * held.within(before, after):.3g} % with statistics held). Effective "

@@ -112,7 +112,7 @@ def _sample_changes(
     if (inside.start, inside.stop) != (0, len(audio)):
         others = probe.encode(_replaced(audio, inside, random))[1]
         value = probe.decode(others, sample, decoded.statistics).value
-        what = f"{name}, statistics held: all outside of its field"
+        what = f"{name}, held: all outside of its field"
         found.append(Change(what, False, abs(value - held.value)))
     return found
 

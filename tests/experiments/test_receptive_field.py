@@ -1,5 +1,6 @@
 """experiments/receptive_field.py, as a researcher runs it."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -14,14 +15,18 @@ SCRIPT = Path(__file__).parents[2] / "experiments" / "receptive_field.py"
 PLACE = ("--samples", "1200", "--token", "80", "--sample", "500")
 
 
-def look(folder, *words):
-    return subprocess.run(
-        [sys.executable, SCRIPT, *map(str, words)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture
+def main(monkeypatch, tmp_path):
+    """The script's main, in this process, which has JAX already."""
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    monkeypatch.chdir(tmp_path)
+    spec = importlib.util.spec_from_file_location("receptive_field", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # A dataclass looks its module up.
+    monkeypatch.setitem(sys.modules, "receptive_field", module)
+    spec.loader.exec_module(module)
+    return module.main
 
 
 @pytest.fixture
@@ -32,7 +37,8 @@ def config(tmp_path):
 
 
 def test_a_configuration_is_looked_at_with_random_parameters(tmp_path, config):
-    done = look(tmp_path, config.name, *PLACE, "--figure", "field.png")
+    command = [sys.executable, SCRIPT, config, *PLACE, "--figure", "field.png"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "small.toml, random parameters (seed 0); 1,200 samples of input" in done.stdout
     assert "comes from the encoder's convolutions, pooling and strides" in done.stdout
@@ -42,28 +48,28 @@ def test_a_configuration_is_looked_at_with_random_parameters(tmp_path, config):
         assert picture.size == (1050, 840)
 
 
-def test_a_model_folder_gives_the_same_each_time(tmp_path, model_folder):
-    once, again = (look(tmp_path, model_folder, *PLACE) for _ in range(2))
-    assert once.returncode == 0, once.stderr
-    assert ", its parameters;" in once.stdout
-    assert again.stdout == once.stdout
+def test_a_model_folder_is_looked_at_with_its_parameters(main, model_folder, capsys):
+    assert main([str(model_folder), *PLACE]) == 0
+    assert f"{model_folder}, its parameters; 1,200 samples" in capsys.readouterr().out
 
 
-def test_mistakes_are_one_line_that_names_them(tmp_path, config):
+def test_mistakes_are_one_line_that_names_them(tmp_path, main, config, capsys):
     (tmp_path / "field.png").touch()
+    name = str(config)
     mistakes = {
         ("nowhere",): "nowhere: is neither a published model",
         ("nowhere.toml",): "nowhere.toml: ",
-        (config.name, "--samples", "600", "--sample", "1"): "--token: must be 0 to 99 for 600",
-        (config.name, "--samples", "700"): "--sample: must be 0 to 699 for 700 samples, got 10000",
-        (config.name, "--samples", "0"): "--samples: must be 1 or more",
-        (config.name, "--seed", "-1"): "--seed: must be 0 or more",
-        (config.name, "--figure", "field.txt"): "field.txt: a figure's name ends with",
-        (config.name, "--figure", "field.png"): "field.png: already exists",
-        (config.name, "--audio", "nothing.wav"): "nothing.wav: does not exist",
+        (name, "--samples", "600", "--sample", "1"): "--token: must be 0 to 99 for 600",
+        (name, "--samples", "700"): "--sample: must be 0 to 699 for 700 samples, got 10000",
+        (name, "--samples", "0"): "--samples: must be 1 or more",
+        (name, "--seed", "-1"): "--seed: must be 0 or more",
+        (name, "--figure", "field.txt"): "field.txt: a figure's name ends with",
+        (name, "--figure", "field.png"): "field.png: already exists",
+        (name, "--audio", "nothing.wav"): "nothing.wav: does not exist",
     }
     for words, message in mistakes.items():
-        done = look(tmp_path, *words)
-        assert (done.returncode, done.stdout) == (2, ""), words
-        assert done.stderr.startswith(f"receptive_field.py: error: {message}"), done.stderr
-        assert done.stderr.count("\n") == 1
+        assert main(list(words)) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith(f"receptive_field.py: error: {message}")
+        assert printed.err.count("\n") == 1
