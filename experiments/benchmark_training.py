@@ -2,12 +2,12 @@
 
 Both sides have the same seeded weights and take steps on the same batch of speech, alternately, so
 that whatever else the machine does falls on both. Each is a process of its own, as training is:
-in one process they would cut up each other's memory. The rows: a step of the generator by
-waveform, STFT and perceptual losses; the same with the discriminators' terms; a step of the
-discriminators. PyTorch's side is the official training written anew, with fused optimizers and
-with normalized weights kept for a whole step, which the official code does without: a few per cent
-faster than it. Both keep freed memory (l3ac_jax/memory.py), as train.py does; PyTorch's training
-usually does not.
+in one process they would cut up each other's memory, and wait for each other's threads. The rows:
+a step of the generator by waveform, STFT and perceptual losses; the same with the discriminators'
+terms; a step of the discriminators. PyTorch's side is the official training written anew, with
+fused optimizers, normalized weights kept for a whole step, and freed memory kept by the process
+(l3ac_jax/memory.py, as train.py has it), all of which the official code does without; with
+--as-published it does without them too.
 
 Printed: median seconds of each side, the median of the ratios of neighbouring steps, the slowest of
 our steps over their median, how much longer our first step takes (compilation), peak memory (of
@@ -17,20 +17,22 @@ which the quantizer's noise is not the same.
 Example: python experiments/benchmark_training.py --models 3kbps --clips 2 --seconds 7 --repeats 5
 """
 
+import sys
+
 from l3ac_jax.memory import keep_freed_memory
 
-keep_freed_memory()  # for both sides, as in training
+if "--as-published" not in sys.argv or "official" not in sys.argv:
+    keep_freed_memory()  # as train.py does, and before libraries start threads
 
 import gc
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Literal, Self
+from typing import IO, Annotated, Literal, Self
 
 import jax
 import jax.numpy as jnp
@@ -82,6 +84,8 @@ class Options:
     """Steps before them that do not count, until the heap of each side has its size."""
     whisper: Path | None = None
     """Weights of Whisper tiny.en under OpenAI's names, .pt or .safetensors; random ones without."""
+    as_published: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """PyTorch's side as the official training runs: nothing tuned, freed memory given back."""
     side: Literal["both", "ours", "official"] = "both"
     """For the benchmark's own processes: take steps of one side, one for each line of input."""
 
@@ -144,7 +148,9 @@ def reference(name: str, kind: Kind, options: Options) -> OfficialTraining:
     whisper = random_whisper_weights()
     if options.whisper is not None:
         whisper = read_whisper_weights(options.whisper)
-    return OfficialTraining(seeded_codec(config), training, TOTAL, whisper, tuned=True)
+    return OfficialTraining(
+        seeded_codec(config), training, TOTAL, whisper, tuned=not options.as_published
+    )
 
 
 def initial_state(steps: Steps, official: OfficialTraining) -> TrainState:
@@ -176,6 +182,7 @@ class Side:
         words = ["--models", name, "--steps", kind, "--side", side]
         words += ["--clips", str(options.clips), "--seconds", str(options.seconds)]
         words += ["--whisper", str(options.whisper)] if options.whisper else []
+        words += ["--as-published"] if options.as_published else []
         command = [sys.executable, __file__, *words]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)

@@ -3,19 +3,29 @@
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from l3ac_jax.audio import read_audio, write_audio
 from l3ac_jax.evaluation.report import read_report
 from tests.conftest import FIXTURES
 
 ROOT = Path(__file__).parents[2]
 
 
+def command(*words):
+    return [sys.executable, str(ROOT / "experiments" / "evaluate.py"), *map(str, words)]
+
+
 def run(*words, **options):
-    command = [sys.executable, str(ROOT / "experiments" / "evaluate.py"), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, **options)
+    return subprocess.run(command(*words), capture_output=True, text=True, **options)
+
+
+def start(*words):
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command(*words), stdout=pipe, stderr=pipe, text=True)
 
 
 @pytest.fixture
@@ -37,6 +47,35 @@ def test_an_evaluation_of_a_model_folder(model_folder, data, tmp_path):
     again = run(model_folder, data, "--out", tmp_path / "out")
     assert again.returncode == 0, again.stderr
     assert read_report(tmp_path / "out") == report.model_copy(update={"failures": ()})
+
+
+def test_killed_at_any_moment_it_goes_on(model_folder, tmp_path):
+    audio = read_audio(FIXTURES / "librivox_sense_0870.wav")
+    (tmp_path / "data").mkdir()
+    for number in range(4):
+        part = audio.samples[:, 12000 * number :][:, :12000]
+        write_audio(tmp_path / "data" / f"{number}.wav", part, audio.sample_rate, "PCM_16")
+    words = [model_folder, tmp_path / "data", "--workers", "1", "--out"]
+    assert run(*words, tmp_path / "undisturbed").returncode == 0
+    for moment in ("coded.jsonl", "scores.jsonl"):
+        with start(*words, tmp_path / "killed") as process:
+            while not any(lines(path) > 2 for path in tmp_path.glob(f"killed/*/{moment}")):
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.02)
+            process.kill()
+    done = run(*words, tmp_path / "killed")
+    assert done.returncode == 0, done.stderr
+    first, second = (read_report(tmp_path / name) for name in ("undisturbed", "killed"))
+    for one, two in zip(first.clips, second.clips, strict=True):
+        timed = {"encode_rtf", "decode_rtf"}
+        assert {k: v for k, v in one.scores.items() if k not in timed} == {
+            k: v for k, v in two.scores.items() if k not in timed
+        }
+    assert first.summary(str(model_folder)).codebook == second.summary(str(model_folder)).codebook
+
+
+def lines(path):
+    return len(path.read_bytes().splitlines())
 
 
 @pytest.mark.parametrize(
