@@ -11,10 +11,10 @@ command goes on; finished runs are kept, and more configurations or seeds can be
 Every field can be overridden for all of them as --section.key VALUE. With --base, the changes of
 the files are laid over another model; so, in minutes on two cores, over a small one:
 
-    python experiments/prepare_data.py folder ../shared/audio/train runs/miniature-data
+    python experiments/prepare_data.py folder recordings/train runs/miniature-data
     python experiments/ablate.py configs/miniature.toml configs/ablations/tpooling_off.toml \
         configs/ablations/noise_0.toml --base configs/miniature.toml \
-        --data ../shared/audio/eval --clips 12 --out runs/miniature --steps 150 --seeds 0 1
+        --data recordings/held-out --clips 12 --out runs/miniature --steps 150 --seeds 0 1
 
 The budget is one of steps, not of time: the learning rate's schedule is laid over them.
 """

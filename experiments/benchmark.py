@@ -1,21 +1,23 @@
-"""Speed of encoding and decoding, beside the official PyTorch code in the same process.
+"""Speed of encoding and decoding, beside the official PyTorch code in the same run.
 
 Both sides have the same seeded weights and take the same speech; they run alternately, so that
-whatever else the machine does falls on both. Printed: median seconds of each side, the median of
-the ratios of neighbouring runs, how long the first call takes (compilation), peak memory of a
-process that runs one side alone, and how far the two results lie apart.
+whatever else the machine does falls on both, each in a process of its own. Printed: median seconds
+of each side, the median of the ratios of neighbouring runs, how long the first call takes
+(compilation), what running adds to the memory of its process at the peak, and how far the two
+results lie apart.
 
 Example: python experiments/benchmark.py --models 3kbps 1kbps --seconds 10 --repeats 15
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
 import tyro
-from measurement import alternating, memory_of, report_peak, seconds_of, speech
+from measurement import Side, resident_mib, serve, speech
 from rich.console import Console
 from rich.table import Table
 
@@ -33,7 +35,9 @@ class Options:
     repeats: int = 15
     """Runs of each side."""
     side: Literal["both", "ours", "official"] = "both"
-    """Run one side alone and print its peak memory as JSON; used for the memory column."""
+    """For the benchmark's own processes: run one side, once for each line of input."""
+    results: Path | None = None
+    """With one side: where its last tokens and audio go."""
 
 
 def official_side(name: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
@@ -70,38 +74,48 @@ def our_side(name: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 SIDES = {"ours": our_side, "official": official_side}
 
 
-def measure(name: str, options: Options) -> dict[str, float]:
-    """Alternating runs of both sides of one configuration."""
-    audio = speech(options.seconds, published_config(name).model.sample_rate)
-    ours, official = our_side(name), official_side(name)
-    first_ours = seconds_of(ours, audio)
-    seconds_of(official, audio)
-    times = alternating((lambda: ours(audio), lambda: official(audio)), options.repeats)
-    (our_tokens, our_audio), (tokens, decoded) = ours(audio), official(audio)
-    same = (our_tokens == tokens).mean()
-    difference = np.sqrt(np.mean(np.square(our_audio[:, : decoded.shape[1]] - decoded)))
-    return {
-        "ours": float(np.median(times[:, 0])),
-        "official": float(np.median(times[:, 1])),
-        "ratio": float(np.median(times[:, 1] / times[:, 0])),
-        "compile": first_ours - float(np.median(times[:, 0])),
-        "tokens": float(same),
-        "difference": float(difference),
-        "memory ours": peak_memory(name, "ours", options.seconds),
-        "memory official": peak_memory(name, "official", options.seconds),
-    }
-
-
-def peak_memory(name: str, side: str, seconds: float) -> float:
-    """Peak MiB that running one side adds to a fresh process that has loaded it."""
-    return memory_of(__file__, "--models", name, "--side", side, "--seconds", str(seconds))
+def measure(name: str, options: Options) -> list[str]:
+    """Alternating runs of both sides of one configuration, as the columns of the table."""
+    with TemporaryDirectory() as folder:
+        results = [Path(folder, f"{side}.npz") for side in SIDES]
+        words = ["--models", name, "--seconds", str(options.seconds)]
+        with (
+            Side(__file__, *words, "--side", "ours", "--results", str(results[0])) as ours,
+            Side(__file__, *words, "--side", "official", "--results", str(results[1])) as official,
+        ):
+            rounds = [(ours.run(), official.run()) for _ in range(2 + options.repeats)]
+        mine, theirs = (np.load(path) for path in results)
+        same = (mine["tokens"] == theirs["tokens"]).mean()
+        decoded = theirs["audio"]
+        difference = np.sqrt(np.mean(np.square(mine["audio"][:, : decoded.shape[1]] - decoded)))
+    times = np.array([[side["seconds"] for side in pair] for pair in rounds])
+    first, times = times[0], times[2:]
+    medians = np.median(times, axis=0)
+    return [
+        *(f"{seconds:.3f} s" for seconds in medians),
+        f"{np.median(times[:, 1] / times[:, 0]):.2f}",
+        f"+{first[0] - medians[0]:.1f} s",
+        "{mib:.0f} / ".format(**rounds[-1][0]) + "{mib:.0f} MiB".format(**rounds[-1][1]),
+        f"{same:.2%}",
+        f"{difference:.1e}",
+    ]
 
 
 def run_one_side(options: Options) -> None:
+    """What the process of one side does; at its end it leaves its last results in a file."""
     name = options.models[0]
     audio = speech(options.seconds, published_config(name).model.sample_rate)
-    run = SIDES[options.side](name)
-    report_peak(lambda: run(audio))
+    code = SIDES[options.side](name)
+    results = (np.empty(0), np.empty(0))
+
+    def run() -> dict[str, float]:
+        nonlocal results
+        results = code(audio)
+        return {}
+
+    serve(run, resident_mib())
+    if options.results is not None:
+        np.savez(options.results, tokens=results[0], audio=results[1])
 
 
 def main() -> None:
@@ -115,17 +129,7 @@ def main() -> None:
                    "same tokens", "rms difference"):  # fmt: skip
         table.add_column(column, justify="left" if column == "model" else "right")
     for name in options.models:
-        result = measure(name, options)
-        table.add_row(
-            name,
-            f"{result['ours']:.3f} s",
-            f"{result['official']:.3f} s",
-            f"{result['ratio']:.2f}",
-            f"+{result['compile']:.1f} s",
-            f"{result['memory ours']:.0f} / {result['memory official']:.0f} MiB",
-            f"{result['tokens']:.2%}",
-            f"{result['difference']:.1e}",
-        )
+        table.add_row(name, *measure(name, options))
     Console(width=120).print(table)
 
 

@@ -24,21 +24,17 @@ from l3ac_jax.memory import keep_freed_memory
 if "--as-published" not in sys.argv or "official" not in sys.argv:
     keep_freed_memory()  # as train.py does, and before libraries start threads
 
-import gc
-import json
-import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from measurement import forget_peak, resident_mib, speech
+from measurement import Side, resident_mib, serve, speech
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -175,60 +171,31 @@ def our_whisper(options: Options) -> dict:
         return jax.device_put(read_whisper_encoder(path))
 
 
-class Side:
-    """One side in a process of its own, which takes a step when it is asked to."""
-
-    def __init__(self, side: str, name: str, kind: Kind, options: Options):
-        words = ["--models", name, "--steps", kind, "--side", side]
-        words += ["--clips", str(options.clips), "--seconds", str(options.seconds)]
-        words += ["--whisper", str(options.whisper)] if options.whisper else []
-        words += ["--as-published"] if options.as_published else []
-        command = [sys.executable, __file__, *words]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-
-    def step(self) -> dict[str, float]:
-        """The seconds, the loss, and the peak of memory so far in MiB."""
-        _stream(self._process.stdin).write("step\n")
-        _stream(self._process.stdin).flush()
-        answer = _stream(self._process.stdout).readline()
-        if not answer:
-            raise RuntimeError(f"a side ended with exit code {self._process.wait()}")
-        return json.loads(answer)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-
-def _stream(stream: IO[str] | None) -> IO[str]:
-    assert stream is not None
-    return stream
+def start_side(side: str, name: str, kind: Kind, options: Options) -> Side:
+    """One side's steps of one kind in a process of their own."""
+    words = ["--models", name, "--steps", kind, "--side", side]
+    words += ["--clips", str(options.clips), "--seconds", str(options.seconds)]
+    words += ["--whisper", str(options.whisper)] if options.whisper else []
+    words += ["--as-published"] if options.as_published else []
+    return Side(__file__, *words)
 
 
 def take_steps(side: str, options: Options) -> None:
     """What the process of one side does."""
     before = resident_mib()
     step = SIDES[side](options.models[0], options.steps[0], options)
-    gc.collect()
-    forget_peak()
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        loss = step()
-        seconds = time.perf_counter() - start
-        peak = resident_mib("VmHWM") - before
-        print(json.dumps({"seconds": seconds, "loss": loss, "mib": peak}), flush=True)
+    serve(lambda: {"loss": step()}, before)
 
 
 def measure(name: str, kind: Kind, options: Options) -> list[str]:
     """Alternating steps of both sides, as the columns of the table; each is noted when taken."""
-    with Side("ours", name, kind, options) as ours, Side("official", name, kind, options) as other:
+    with (
+        start_side("ours", name, kind, options) as ours,
+        start_side("official", name, kind, options) as other,
+    ):
         rounds = []
         for number in range(1 + options.warm_up + options.repeats):
-            rounds.append((ours.step(), other.step()))
+            rounds.append((ours.run(), other.run()))
             seconds = "{seconds:.2f} s, ".format(**rounds[-1][0])
             seconds += "{seconds:.2f} s".format(**rounds[-1][1])
             print(f"{name}, {ROWS[kind]}, step {number}: {seconds}", file=sys.stderr)

@@ -12,37 +12,26 @@ was interrupted. Files that cannot be used are named at the end; the exit code i
 
 from __future__ import annotations
 
-import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from command import FAILED, run_command
+from evaluation_options import EvaluationOptions
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 PROGRAM = "evaluate.py"
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(EvaluationOptions):
     """What to evaluate, and where the results go."""
 
-    inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL... DATA")]
-    """Models (published names, model folders, training runs), then a folder of audio files."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder for the results: a new one, or one to go on with."""
-    references: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CODEC")] = ()
-    """Other codecs beside the models: opus and codec2, each at its rates nearest to the models',
-    opus:RATE (bit/s) or codec2:MODE. They need opus-tools and codec2 installed."""
-    clips: int | None = None
-    """At most so many clips, drawn from the domains in turn."""
-    seed: int = 0
-    """Of the choice of clips and of the confidence intervals."""
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """Processes that compute scores."""
     speaker: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Similarity of the speakers' voices, by Resemblyzer."""
     dnsmos: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -54,32 +43,20 @@ class Options:
 
 def evaluate(options: Options) -> int:
     """Evaluate and print; 1 if there were files that could not be used."""
-    if len(options.inputs) < 2:
-        raise ValueError(f"MODEL... DATA: two or more are needed, got {len(options.inputs)}")
-    *names, data = options.inputs
-    if options.workers < 1:
-        raise ValueError(f"--workers: at least 1 is needed, got {options.workers}")
-    from l3ac_jax.evaluation.clips import choose_clips, find_clips
+    clips = options.chosen_clips()
     from l3ac_jax.evaluation.scoring import Extras
 
-    clips = choose_clips(find_clips(data), options.clips, options.seed)
     extras = Extras(options.speaker, options.dnsmos, options.words)
     extras.check()
     # Only here: what is wrong so far is said at once.
-    from l3ac_jax.compilation import keep_compiled_programs
-    from l3ac_jax.evaluation.codecs import NeuralCodec, nearest_references
     from l3ac_jax.evaluation.evaluate import Settings
     from l3ac_jax.evaluation.evaluate import evaluate as run_evaluation
     from l3ac_jax.evaluation.tables import report_tables
-    from l3ac_jax.pretrained import get_model
 
-    keep_compiled_programs()
-    models = [NeuralCodec(name, get_model(name)) for name in dict.fromkeys(names)]
-    rates = [model.info.bitrate for model in models]
-    codecs = [*models, *nearest_references(options.references, rates)]
+    codecs = options.codecs()
     settings = Settings(options.workers, extras, options.seed)
     with _Display() as display:
-        report = run_evaluation(codecs, clips, options.out, data, settings, display.update)
+        report = run_evaluation(codecs, clips, options.out, options.data, settings, display.update)
     console = Console(soft_wrap=True)
     for table in report_tables(report):
         console.print(table)

@@ -1,5 +1,6 @@
-"""What the benchmarks share: speech, alternating runs of two sides, memory of one of them alone."""
+"""What the benchmarks share: speech, sides in processes of their own, memory."""
 
+import gc
 import json
 import resource
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,32 +25,59 @@ def speech(seconds: float, sample_rate: int, clips: int = 1) -> NDArray[np.float
     return np.resize(clip.samples[0], clips * samples).reshape(clips, samples)
 
 
-def seconds_of(function: Callable, *arguments) -> float:
-    """How long a call takes."""
+def alternating(sides: Sequence[Callable[[], object]], repeats: int) -> NDArray[np.float64]:
+    """(repeats, sides) seconds of runs that take turns, so that other work falls on all sides."""
+    return np.array([[_seconds_of(side) for side in sides] for _ in range(repeats)])
+
+
+def _seconds_of(function: Callable[[], object]) -> float:
     start = time.perf_counter()
-    function(*arguments)
+    function()
     return time.perf_counter() - start
 
 
-def alternating(sides: Sequence[Callable[[], object]], repeats: int) -> NDArray[np.float64]:
-    """(repeats, sides) seconds of runs that take turns, so that other work falls on all sides."""
-    return np.array([[seconds_of(side) for side in sides] for _ in range(repeats)])
+class Side:
+    """A script in a process of its own, which runs what it measures when it is asked to (`serve`).
+
+    Two sides in one process would cut up each other's memory and wait for each other's threads.
+    To be used as a context manager; at its end the process leaves.
+    """
+
+    def __init__(self, script: str, *words: str):
+        pipe = subprocess.PIPE
+        command = [sys.executable, script, *words]
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+
+    def run(self) -> dict[str, float]:
+        """What `serve` says of one run."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write("run\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"a side ended with exit code {self._process.wait()}")
+        return json.loads(answer)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()  # closes its input, and waits
 
 
-def memory_of(script: str, *words: str) -> float:
-    """The MiB that another process of a script reports by `report_peak`."""
-    command = [sys.executable, script, *words]
-    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(result.stdout.splitlines()[-1])["mib"]
+def serve(run: Callable[[], dict[str, float]], before: float) -> None:
+    """Run once for each line of input, until it ends.
 
-
-def report_peak(run: Callable[[], object], before: float | None = None) -> None:
-    """Print how many MiB three runs add at their peak to what there is now, or was `before`."""
-    before = resident_mib() if before is None else before
+    Each time, print the result with `seconds`, and `mib`: the peak so far above `before`.
+    """
+    gc.collect()
     forget_peak()
-    for _ in range(3):
-        run()
-    print(json.dumps({"mib": resident_mib("VmHWM") - before}))
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        result = run()
+        seconds = time.perf_counter() - start
+        peak = resident_mib("VmHWM") - before
+        print(json.dumps({**result, "seconds": seconds, "mib": peak}), flush=True)
 
 
 def forget_peak() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -79,6 +79,25 @@ def load_config(
 def dump_config(config: ExperimentConfig) -> str:
     """TOML text with every field written out; `load_config` gives back an equal configuration."""
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+
+
+def differences(before: ExperimentConfig, after: ExperimentConfig) -> list[str]:
+    """Each key that has another value, in words: "model.feature_dim was 128, is 64"."""
+    old, new = (dict(_leaves(config.model_dump(mode="json"))) for config in (before, after))
+    return [
+        f"{key} was {old.get(key)}, is {new.get(key)}"
+        for key in {**old, **new}
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Values by dotted key."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def published_config(name: str) -> ExperimentConfig:

@@ -45,10 +45,11 @@ class HubRequest(BaseHTTPRequestHandler):
         self._answer()
 
     def do_GET(self) -> None:
-        self.wfile.write(self._answer())
-        # huggingface_hub also asks for things of its own.
+        # Before it is sent: once it is there, the test looks. huggingface_hub also asks for things
+        # of its own.
         if self.path in self.server.files:
             self.server.downloads.append(Path(self.path).name)
+        self.wfile.write(self._answer())
 
     def log_message(self, format: str, *args: object) -> None:
         pass

@@ -11,12 +11,12 @@ Variants of the same configuration share their runs, under the first one's name.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from l3ac_jax.config import ConfigError, ExperimentConfig, dump_config, load_config
+from l3ac_jax.config import ConfigError, ExperimentConfig, differences, dump_config, load_config
 from l3ac_jax.evaluation.clips import EvaluationClip
 from l3ac_jax.evaluation.report import REPORT_FILE, Report, ReportError, read_report
 from l3ac_jax.files import complete_file
@@ -194,23 +194,9 @@ def _seeded(config: ExperimentConfig, seed: int) -> ExperimentConfig:
 
 
 def _check_same(before: ExperimentConfig, run: Run) -> None:
-    old, now = (dict(_leaves(config.model_dump())) for config in (before, run.config))
-    changed = [
-        f"{key} was {old.get(key)}, is {now.get(key)}"
-        for key in {**old, **now}
-        if old.get(key) != now.get(key)
-    ]
+    changed = differences(before, run.config)
     if changed:
         raise ConfigError(
             f"{run.folder}: was begun with another configuration: {'; '.join(changed)}; give "
             "another --out, or remove the folder"
         )
-
-
-def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Values by dotted key."""
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 
 from l3ac_jax.checkpoint import CHECKPOINTS_FOLDER, CONFIG_FILE
 from l3ac_jax.compilation import quick_compilation
-from l3ac_jax.config import ConfigError, ExperimentConfig, dump_config
+from l3ac_jax.config import ConfigError, ExperimentConfig, differences, dump_config
 from l3ac_jax.data.evaluation import EvaluationClips
 from l3ac_jax.data.loader import BatchLoader
 from l3ac_jax.data_config import DataConfig
@@ -194,12 +194,9 @@ def _initial_state(
 
 def _check_model(config: ExperimentConfig, before: ExperimentConfig, step: int) -> None:
     """A run keeps its model; other settings may change."""
-    old, new = (flatten(c.model.model_dump(mode="json")) for c in (before, config))
-    changed = [
-        f"model.{key.replace('/', '.')} was {old.get(key)}, is {new.get(key)}"
-        for key in {**old, **new}
-        if old.get(key) != new.get(key)
-    ]
+    changed = differences(
+        ExperimentConfig(model=before.model), ExperimentConfig(model=config.model)
+    )
     if changed:
         raise ConfigError(
             f"this run has another model (at step {step}); give a new folder, or its "

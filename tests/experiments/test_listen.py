@@ -63,7 +63,7 @@ def test_a_page_of_a_model_folder(listen, model_folder, data, tmp_path):
     [
         (["nowhere", "data", "--out", "a.html"], "nowhere: is neither a published model"),
         (["3kbps", "nowhere", "--out", "a.html"], "nowhere: is neither a folder nor a file"),
-        (["data", "--out", "a.html"], "MODEL and DATA are needed"),
+        (["data", "--out", "a.html"], "MODEL... DATA: two or more are needed, got 1"),
         (["3kbps", "data", "--out", "a.txt"], "a.txt: the name of a page ends with .html"),
         (["3kbps", "data", "--out", "data/no/a.html"], "data/no does not exist"),
         (["3kbps", "data", "--out", "a.html", "--clips", "0"], "at least 1 clip is needed"),

@@ -1,0 +1,58 @@
+"""What evaluate.py and listen.py are told in the same words."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+if TYPE_CHECKING:
+    from l3ac_jax.evaluation.clips import EvaluationClip
+    from l3ac_jax.evaluation.codecs import CodecUnderTest
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions:
+    """Which codecs, and on what."""
+
+    # One field: as two, all words go to the first.
+    inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL... DATA")]
+    """Published names, model folders or training runs; then a folder of audio files, or a file."""
+    references: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CODEC")] = ()
+    """Other codecs beside the models: opus and codec2, each at its rates nearest to the models',
+    opus:RATE (bit/s) or codec2:MODE. They need opus-tools and codec2 installed."""
+    clips: int | None = None
+    """At most so many clips, drawn from the domains in turn."""
+    seed: int = 0
+    """Of the choice of clips and of the confidence intervals."""
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Processes that compute scores."""
+
+    @property
+    def data(self) -> str:
+        """The last of the inputs."""
+        return self.inputs[-1]
+
+    def chosen_clips(self) -> list[EvaluationClip]:
+        """Raises ValueError for options that make no sense, and for data without audio."""
+        if len(self.inputs) < 2:
+            raise ValueError(f"MODEL... DATA: two or more are needed, got {len(self.inputs)}")
+        if self.workers < 1:
+            raise ValueError(f"--workers: at least 1 is needed, got {self.workers}")
+        from l3ac_jax.evaluation.clips import choose_clips, find_clips
+
+        return choose_clips(find_clips(self.data), self.clips, self.seed)
+
+    def codecs(self) -> list[CodecUnderTest]:
+        """The models, then the references. Raises what `get_model` and `nearest_references` do."""
+        from l3ac_jax.compilation import keep_compiled_programs
+        from l3ac_jax.evaluation.codecs import NeuralCodec, nearest_references
+        from l3ac_jax.pretrained import get_model
+
+        keep_compiled_programs()
+        names = dict.fromkeys(self.inputs[:-1])
+        models = [NeuralCodec(name, get_model(name)) for name in names]
+        rates = [model.info.bitrate for model in models]
+        return [*models, *nearest_references(self.references, rates)]
