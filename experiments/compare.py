@@ -57,16 +57,14 @@ def run(options: Options) -> None:
     """Reads, prints and draws."""
     from l3ac_jax.evaluation.comparison import measured_rows, published_rows, write_rows
     from l3ac_jax.evaluation.comparison_figure import draw_comparison
-    from l3ac_jax.evaluation.figures import check_figure_path, new_figure, save_figure
+    from l3ac_jax.evaluation.figures import check_figure, save_figure
 
     if not options.metric:
         raise ValueError("--metric: give pesq, stoi or both")
     if options.csv is not None:
         check_output(options.csv, options.overwrite)
     if options.figure is not None:
-        check_figure_path(options.figure)
-        check_output(options.figure, options.overwrite)
-        new_figure()  # is matplotlib there?
+        check_figure(options.figure, options.overwrite)
     rows = measured_rows(options.evaluations, options.domain) + published_rows()
     _print(rows)
     if options.csv is not None:

@@ -115,7 +115,7 @@ def run(options: Options) -> None:
 
 
 def _check(options: Options) -> None:
-    from l3ac_jax.evaluation.figures import check_figure_path, new_figure
+    from l3ac_jax.evaluation.figures import check_figure
 
     if not options.no_speed:
         for option, values in (("seconds", options.seconds), ("batch", options.batch)):
@@ -129,9 +129,7 @@ def _check(options: Options) -> None:
     if options.out is not None:
         check_output(options.out, options.overwrite)
     if options.figure is not None:
-        check_figure_path(options.figure)
-        check_output(options.figure, options.overwrite)
-        new_figure()  # is matplotlib there?
+        check_figure(options.figure, options.overwrite)
 
 
 def _cells(options: Options) -> Iterator[tuple[float, int]]:

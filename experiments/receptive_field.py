@@ -30,7 +30,6 @@ from rich.console import Console
 from rich.table import Table
 
 from l3ac_jax.config import CodecConfig, load_config
-from l3ac_jax.files import check_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,12 +70,10 @@ class Options:
 
 def run(options: Options) -> int:
     """Measures, prints and draws; 1 where something is not as the structure says."""
-    from l3ac_jax.evaluation.figures import check_figure_path, new_figure, save_figure
+    from l3ac_jax.evaluation.figures import check_figure, save_figure
 
     if options.figure is not None:
-        check_figure_path(options.figure)
-        check_output(options.figure, options.overwrite)
-        new_figure()  # is matplotlib there?
+        check_figure(options.figure, options.overwrite)
     if options.seed < 0:
         raise ValueError(f"--seed: must be 0 or more, got {options.seed}")
     config, params, weights = _model(options.model, options.seed)

@@ -23,8 +23,6 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from l3ac_jax.files import check_output
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -56,12 +54,10 @@ class Options:
 def run(options: Options) -> None:
     """Reads, prints and draws."""
     from l3ac_jax.evaluation.clips import read_mono
-    from l3ac_jax.evaluation.figures import check_figure_path, new_figure, save_figure
+    from l3ac_jax.evaluation.figures import check_figure, save_figure
 
-    check_figure_path(options.figure)
-    check_output(options.figure, options.overwrite)
+    check_figure(options.figure, options.overwrite)
     _check_kernels(options.kernels)
-    new_figure()  # is matplotlib there?
     audio = read_mono(options.audio, SAMPLE_RATE)
     seconds = len(audio) / SAMPLE_RATE
     if not 1 / SAMPLE_RATE <= options.length <= seconds:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from l3ac_jax.evaluation.spectra import magnitudes
-from l3ac_jax.files import OutputError, complete_file
+from l3ac_jax.files import OutputError, check_output, complete_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,15 +53,17 @@ def new_figure(width: float = 9.0, height: float = 5.4, dpi: int = 100) -> Figur
     return figure
 
 
-def check_figure_path(path: str | os.PathLike[str]) -> None:
-    """Raise OutputError for an ending that `save_figure` does not write."""
+def check_figure(path: str | os.PathLike[str], overwrite: bool) -> None:
+    """Raise what `save_figure` would: OutputError, or ImportError without matplotlib."""
+    new_figure()
+    check_output(path, overwrite)
     if Path(path).suffix.lower() not in FORMATS:
         raise OutputError(f"{path}: a figure's name ends with {', '.join(sorted(FORMATS))}")
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str], overwrite: bool = True) -> None:
     """Write a PNG, PDF or SVG, the same bytes for the same figure. Raises OutputError."""
-    check_figure_path(path)
+    check_figure(path, overwrite)
     ending = Path(path).suffix.lower().removeprefix(".")
     from matplotlib import rc_context
 
