@@ -5,7 +5,9 @@ Padding, cutting and checks happen on the host, and results are put back on the 
 for each bucket of lengths (see buckets.py) and batch size.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import jax
@@ -16,10 +18,12 @@ from numpy.typing import ArrayLike
 
 from l3ac_jax.buckets import bucket_tokens
 from l3ac_jax.config import CodecConfig
+from l3ac_jax.encoded import TokenFormat, config_fingerprint, weights_fingerprint
+from l3ac_jax.model import fsq
 from l3ac_jax.model.folding import fold
 from l3ac_jax.model.network import Network
 
-__all__ = ["L3AC"]
+__all__ = ["L3AC", "ChunkedEncoder"]
 
 
 class L3AC:
@@ -77,6 +81,48 @@ class L3AC:
     def bitrate(self) -> float:
         """Bits per second: tokens per second times log2 of the codebook size."""
         return self.config.bitrate
+
+    @cached_property
+    def token_format(self) -> TokenFormat:
+        """What this codec's tokens mean, as encoded files say it."""
+        return TokenFormat(
+            config_fingerprint(self.config),
+            weights_fingerprint(self.params),
+            self.sample_rate,
+            self.hop_length,
+            self.config.quantizer.levels,
+        )
+
+    def levels(self, tokens: Int[ArrayLike, "*N"]) -> Int[np.ndarray, "*N D"]:
+        """The level of each of the quantizer's D dimensions for each token, on the host (int32).
+
+        The first dimension varies fastest as tokens are counted, as in the official code. Raises
+        ValueError for anything but integers in 0 to `codebook_size` - 1.
+        """
+        array = _checked_integers(tokens, "tokens")
+        _require_range(array, self.codebook_size, "tokens")
+        return fsq.tokens_to_levels(array.astype(np.int32), self.config.quantizer.levels)
+
+    def tokens(self, levels: Int[ArrayLike, "*N D"]) -> Int[np.ndarray, "*N"]:
+        """Inverse of `levels` (int32, on the host).
+
+        Raises ValueError for anything but integers in 0 to that dimension's levels - 1, in as many
+        columns as the quantizer has dimensions.
+        """
+        array, counts = _checked_integers(levels, "levels"), self.config.quantizer.levels
+        if array.ndim == 0 or array.shape[-1] != len(counts):
+            raise ValueError(f"levels must have {len(counts)} columns, got shape {array.shape}")
+        for dimension, count in enumerate(counts):
+            _require_range(array[..., dimension], count, f"levels of dimension {dimension}")
+        return fsq.levels_to_tokens(array.astype(np.int32), counts)
+
+    def chunked_encoder(self, channels: int = 1) -> ChunkedEncoder:
+        """Encodes recordings of any length piece by piece: see ChunkedEncoder."""
+        return ChunkedEncoder(self, channels)
+
+    def decode_chunks(self, tokens: Int[ArrayLike, "C N"]) -> Iterator[Float[np.ndarray, "C T"]]:
+        """Audio of the tokens of C channels, piece by piece, N * hop length samples in all."""
+        yield np.asarray(self.decode(tokens))
 
     def encode(
         self, audio: Float[ArrayLike, "B T"], lengths: Int[ArrayLike, " B"] | None = None
@@ -148,7 +194,7 @@ class L3AC:
         padded = self._padded(values, self._bucket(frames))
         if features is None:
             padded = _clear_padding(padded, counts)
-            _require_range(padded, self.codebook_size)
+            _require_range(padded, self.codebook_size, "tokens")
             padded = self._dequantize_compiled(self._folded, padded)
         else:
             _require_finite(values, counts, "features")
@@ -177,6 +223,27 @@ class L3AC:
         self._compiled.add(key)
 
 
+class ChunkedEncoder:
+    """Encodes audio that comes in pieces of any size, each channel by itself.
+
+    All tokens together are those of `codec.encode` of all pieces together.
+    """
+
+    def __init__(self, codec: L3AC, channels: int):
+        self._codec = codec
+        self._pieces: list[np.ndarray] = []
+        self._channels = channels
+
+    def push(self, audio: Float[np.ndarray, "C T"]) -> Int[np.ndarray, "C N"]:
+        """The tokens that are known now and were not before (N may be 0)."""
+        self._pieces.append(audio)
+        return np.zeros((self._channels, 0), np.int32)
+
+    def finish(self) -> Int[np.ndarray, "C N"]:
+        """The tokens that are left, after the last piece."""
+        return np.asarray(self._codec.encode(np.concatenate(self._pieces, axis=1)))
+
+
 def _checked_audio(audio: ArrayLike) -> np.ndarray:
     array = np.asarray(audio)
     if not np.issubdtype(array.dtype, np.floating) and array.dtype != jnp.bfloat16:
@@ -192,10 +259,15 @@ def _checked_audio(audio: ArrayLike) -> np.ndarray:
     return array.astype(np.float32)
 
 
-def _checked_tokens(tokens: ArrayLike) -> np.ndarray:
-    array = np.asarray(tokens)
+def _checked_integers(values: ArrayLike, what: str) -> np.ndarray:
+    array = np.asarray(values)
     if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"tokens must be integers, got {array.dtype}")
+        raise ValueError(f"{what} must be integers, got {array.dtype}")
+    return array
+
+
+def _checked_tokens(tokens: ArrayLike) -> np.ndarray:
+    array = _checked_integers(tokens, "tokens")
     if array.ndim != 2:
         hint = ": add the batch axis with tokens[None]" if array.ndim == 1 else ""
         raise ValueError(f"tokens must have shape (clips, tokens), got {array.shape}{hint}")
@@ -247,10 +319,9 @@ def _require_finite(values: np.ndarray, counts: np.ndarray, what: str) -> None:
         raise ValueError(f"{what} must be finite, got {shown} in clip {clip} at index {frame}")
 
 
-def _require_range(tokens: np.ndarray, size: int) -> None:
-    bad = (tokens < 0) | (tokens >= size)
+def _require_range(values: np.ndarray, size: int, what: str) -> None:
+    bad = (values < 0) | (values >= size)
     if bad.any():
-        clip, frame = np.argwhere(bad)[0]
-        raise ValueError(
-            f"tokens must be 0 to {size - 1}, got {tokens[clip, frame]} in clip {clip} at {frame}"
-        )
+        place = tuple(int(i) for i in np.argwhere(bad)[0])
+        where = f"clip {place[0]} at {place[1]}" if len(place) == 2 else f"place {place}"
+        raise ValueError(f"{what} must be 0 to {size - 1}, got {values[place]} in {where}")

@@ -23,9 +23,12 @@ def radix_basis(levels: tuple[int, ...]) -> np.ndarray:
 
 
 def levels_to_tokens(indices: Levels, levels: tuple[int, ...]) -> Tokens:
-    """Tokens in [0, prod(levels)) of level indices, dimension i in [0, levels[i])."""
+    """Tokens in [0, prod(levels)) of level indices, dimension i in [0, levels[i]).
+
+    NumPy arrays give NumPy arrays, on the host.
+    """
     basis = _last_axis(radix_basis(levels), indices.ndim)
-    return jnp.sum(indices * basis, axis=-1, dtype=jnp.int32)
+    return (indices * basis).sum(axis=-1, dtype=np.int32)
 
 
 def tokens_to_levels(tokens: Tokens, levels: tuple[int, ...]) -> Levels:
