@@ -101,7 +101,8 @@ class L3AC:
         """
         array = _checked_integers(tokens, "tokens")
         _require_range(array, self.codebook_size, "tokens")
-        return fsq.tokens_to_levels(array.astype(np.int32), self.config.quantizer.levels)
+        levels = self.config.quantizer.levels
+        return np.asarray(fsq.tokens_to_levels(array.astype(np.int32), levels))  # pyright: ignore
 
     def tokens(self, levels: Int[ArrayLike, "*N D"]) -> Int[np.ndarray, "*N"]:
         """Inverse of `levels` (int32, on the host).
@@ -114,7 +115,7 @@ class L3AC:
             raise ValueError(f"levels must have {len(counts)} columns, got shape {array.shape}")
         for dimension, count in enumerate(counts):
             _require_range(array[..., dimension], count, f"levels of dimension {dimension}")
-        return fsq.levels_to_tokens(array.astype(np.int32), counts)
+        return np.asarray(fsq.levels_to_tokens(array.astype(np.int32), counts))  # pyright: ignore
 
     def chunked_encoder(self, channels: int = 1) -> ChunkedEncoder:
         """Encodes recordings of any length piece by piece: see ChunkedEncoder."""

@@ -31,7 +31,7 @@ Features = Float[np.ndarray, "tokens features"]
 Statistics = list[tuple[Array, Array]]
 """Mean and 1 / standard deviation of the signals of each InstanceNorm, in the decoder's order."""
 
-_VARIANCE_EPS = 1e-5  # as in ops.standardize_clip
+_VARIANCE_EPS = 1e-5  # as in ops.standardize
 
 
 class Influence(NamedTuple):

@@ -1,5 +1,7 @@
 """The convolutional encoder (waveform to features) and decoder (features to waveform)."""
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -18,7 +20,10 @@ from .norms import ChannelNorm
 from .ops import Frames, Lengths, Signal
 from .reach import Span, chain
 from .snake import Snake
-from .tpooling import EnhanceBlock, TConv
+from .tpooling import EnhanceBlock, Statistics, TConv
+
+ByStage = Sequence[Statistics | None]
+"""Of each stage of the decoder; None where they are those of the frames at hand."""
 
 LAST_LAYER_DILATIONS = {"legacy": (1, 3, 9), "dilation": (1, 3, 9), "plain": (1, 1)}
 
@@ -109,10 +114,27 @@ class DecoderStage(nn.Module):
             self.norm = ChannelNorm()
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u d"]:
+        return self.widen(self.narrow(x, lengths), lengths)
+
+    def narrow(
+        self, x: Frames, lengths: Lengths = None, statistics: Statistics | None = None
+    ) -> Float[Array, "b t d"]:
+        """Everything before the upsampling; `statistics` as in EnhanceBlock."""
+        return self.up(self.enhance(self.units(x, lengths), lengths, statistics))
+
+    def widen(self, x: Float[Array, "b t d"], lengths: Lengths = None) -> Float[Array, "b u d"]:
+        """The upsampling and the norm."""
+        x = self.upsample(x, lengths)
+        return self.norm(x) if self.options.use_norm else x
+
+    def trends(self, x: Frames, lengths: Lengths = None) -> list[Signal]:
+        """The signals whose statistics over the clip the EnhanceBlock needs."""
+        return self.enhance.trends(self.units(x, lengths), lengths)
+
+    def units(self, x: Frames, lengths: Lengths = None) -> Frames:
         for unit in self.unit:
             x = unit(x, lengths)
-        x = self.upsample(self.up(self.enhance(x, lengths)), lengths)
-        return self.norm(x) if self.options.use_norm else x
+        return x
 
     def reach(self, span: Span) -> Span:
         return chain([*self.unit, self.enhance, self.upsample], span)
@@ -153,12 +175,55 @@ class Decoder(nn.Module):
         self.output = Conv(1, 7, folded=folded)
 
     def __call__(self, x: Float[Array, "b n f"], lengths: Lengths = None) -> Signal:
-        h = self.input(x, lengths)
-        for stage in self.stage:
-            h = stage(h, lengths)
-            lengths = None if lengths is None else lengths * stage.factor
+        return self.finish(x, lengths, 0, (None,) * len(self.stage))
+
+    # Parts of a clip, whose statistics are known or to be found: the decoder can be cut before each
+    # upsampling, where frames are few. Cut 0 is the input, cut i is behind `narrow` of stage i - 1.
+
+    def advance(
+        self, x: Frames, lengths: Lengths, cut: int, target: int, statistics: ByStage
+    ) -> tuple[Float[Array, "b u d"], Lengths]:
+        """From one cut to a later one; `lengths` counts the frames at the cut, before and after."""
+        for index in range(cut, target):
+            x, lengths = self._enter(x, lengths, index)
+            x = self.stage[index].narrow(x, lengths, statistics[index])
+        return x, lengths
+
+    def trends(self, x: Frames, lengths: Lengths, cut: int) -> list[Float[Array, "b u"]]:
+        """The signals behind a cut whose statistics the next EnhanceBlock needs."""
+        return self.stage[cut].trends(*self._enter(x, lengths, cut))
+
+    def finish(
+        self, x: Frames, lengths: Lengths, cut: int, statistics: ByStage
+    ) -> Float[Array, "b u"]:
+        """From a cut to the waveform."""
+        last = len(self.stage)
+        h, lengths = self._enter(*self.advance(x, lengths, cut, last, statistics), last)
         h = self.snake(self.final(h, lengths))
         return jnp.tanh(ops.at_least_float32(self.output(h, lengths)[..., 0]))
+
+    def _enter(
+        self, x: Frames, lengths: Lengths, cut: int
+    ) -> tuple[Float[Array, "b u d"], Lengths]:
+        """From a cut to the units behind it."""
+        if cut == 0:
+            return self.input(x, lengths), lengths
+        before = self.stage[cut - 1]
+        return before.widen(x, lengths), None if lengths is None else lengths * before.factor
+
+    def reach_behind(self, cut: int, target: int, span: Span) -> Span:
+        """The frames at `cut` on which these trends of stage `target` depend, or these samples if
+        there is no such stage, the statistics given.
+        """
+        entries = [self.input, *(stage.upsample for stage in self.stage)]
+        layers = []
+        for index in range(cut, target + 1):
+            layers.append(entries[index])
+            if index < len(self.stage):
+                layers += [*self.stage[index].unit, self.stage[index].enhance]
+        if target == len(self.stage):
+            layers += [self.final, self.output]
+        return chain(layers, span, local=True)
 
     def reach(self, span: Span) -> Span:
         return chain([self.input, *self.stage, self.final, self.output], span)

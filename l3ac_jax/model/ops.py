@@ -238,13 +238,19 @@ def time_sum(x: Float[Array, "b t *c"]) -> Float[Array, "b *c"]:
     return blocks.sum(axis=2).sum(axis=1)
 
 
-def standardize_clip(x: Signal, lengths: Lengths, eps: float = 1e-5) -> Signal:
-    """Zero mean and unit (biased) variance over the whole clip, as InstanceNorm1d does."""
-    count = x.shape[1] if lengths is None else jnp.maximum(lengths, 1)[:, None]
-    mean = time_sum(mask_frames(x, lengths))[:, None] / count
-    centred = mask_frames(x - mean, lengths)
-    variance = time_sum(jnp.square(centred))[:, None] / count
-    return centred * jax.lax.rsqrt(variance + eps)
+def clip_statistics(x: Signal, lengths: Lengths) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+    """Mean and (biased) variance of the real samples of each clip."""
+    count = x.shape[1] if lengths is None else jnp.maximum(lengths, 1)
+    mean = time_sum(mask_frames(x, lengths)) / count
+    centred = mask_frames(x - mean[:, None], lengths)
+    return mean, time_sum(jnp.square(centred)) / count
+
+
+def standardize(
+    x: Signal, mean: Float[Array, " b"], variance: Float[Array, " b"], eps: float = 1e-5
+) -> Signal:
+    """`x` less its clip's mean, over its deviation, as InstanceNorm1d does."""
+    return (x - mean[:, None]) * jax.lax.rsqrt(variance + eps)[:, None]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))

@@ -19,6 +19,9 @@ from .reach import WHOLE_CLIP, Span
 CONV_WIDTH = 7
 CHANNELS_PER_BRANCH = 4
 
+Statistics = list[tuple[Float[Array, " b"], Float[Array, " b"]]]
+"""Mean and variance of each signal over its clip."""
+
 
 def tpool(x: Signal, width: int, absolute: bool = True, lengths: Lengths = None) -> Signal:
     """Trend of `x` over `width` (odd) samples; `absolute=False` pools x instead of |x|."""
@@ -126,11 +129,17 @@ class EnhanceBlock(nn.Module):
         self.norm = ClipNorm(self.options.folded)
         self.merge = PlainDense(self.channels)
 
-    def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
-        leader = ops.at_least_float32(x[..., 0])
-        trends = [branch(leader, lengths)[..., 0] for branch in self.branch]
-        gain = self.merge(self.norm(trends, lengths).astype(x.dtype))
+    def __call__(
+        self, x: Frames, lengths: Lengths = None, statistics: Statistics | None = None
+    ) -> Frames:
+        """`statistics` are those of the trends over the clip that `x` is a part of."""
+        gain = self.merge(self.norm(self.trends(x, lengths), lengths, statistics).astype(x.dtype))
         return x + x * gain
+
+    def trends(self, x: Frames, lengths: Lengths = None) -> list[Signal]:
+        """The trends of channel 0, before the norm."""
+        leader = ops.at_least_float32(x[..., 0])
+        return [branch(leader, lengths)[..., 0] for branch in self.branch]
 
     def local_reach(self, span: Span) -> Span:
         """The reach of everything but the norm's statistics."""
@@ -146,8 +155,11 @@ class ClipNorm(nn.Module):
     folded: bool = False
 
     @nn.compact
-    def __call__(self, signals: list[Signal], lengths: Lengths = None) -> Float[Array, "b t c"]:
-        x = jnp.stack([ops.standardize_clip(signal, lengths) for signal in signals], axis=-1)
-        if self.folded:
-            return x
-        return affine(self, x)
+    def __call__(
+        self, signals: list[Signal], lengths: Lengths = None, statistics: Statistics | None = None
+    ) -> Float[Array, "b t k"]:
+        if statistics is None:
+            statistics = [ops.clip_statistics(signal, lengths) for signal in signals]
+        pairs = zip(signals, statistics, strict=True)
+        x = jnp.stack([ops.standardize(signal, *of_clip) for signal, of_clip in pairs], axis=-1)
+        return x if self.folded else affine(self, x)
