@@ -11,19 +11,34 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
 from l3ac_jax.buckets import bucket_tokens
+from l3ac_jax.checks import (
+    checked_audio,
+    checked_features,
+    checked_integers,
+    checked_lengths,
+    checked_tokens,
+    clear_padding,
+    require_finite,
+    require_range,
+)
+from l3ac_jax.chunks import ChunkedEncoder
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.encoded import TokenFormat, config_fingerprint, weights_fingerprint
+from l3ac_jax.long_decoding import LongDecoder
+from l3ac_jax.long_encoding import LongEncoder
 from l3ac_jax.model import fsq
 from l3ac_jax.model.folding import fold
 from l3ac_jax.model.network import Network
 
 __all__ = ["L3AC", "ChunkedEncoder"]
+
+# Longer clips are coded in pieces.
+LONG_SECONDS = 40
 
 
 class L3AC:
@@ -99,8 +114,8 @@ class L3AC:
         The first dimension varies fastest as tokens are counted, as in the official code. Raises
         ValueError for anything but integers in 0 to `codebook_size` - 1.
         """
-        array = _checked_integers(tokens, "tokens")
-        _require_range(array, self.codebook_size, "tokens")
+        array = checked_integers(tokens, "tokens")
+        require_range(array, self.codebook_size, "tokens")
         levels = self.config.quantizer.levels
         return np.asarray(fsq.tokens_to_levels(array.astype(np.int32), levels))  # pyright: ignore
 
@@ -110,11 +125,11 @@ class L3AC:
         Raises ValueError for anything but integers in 0 to that dimension's levels - 1, in as many
         columns as the quantizer has dimensions.
         """
-        array, counts = _checked_integers(levels, "levels"), self.config.quantizer.levels
+        array, counts = checked_integers(levels, "levels"), self.config.quantizer.levels
         if array.ndim == 0 or array.shape[-1] != len(counts):
             raise ValueError(f"levels must have {len(counts)} columns, got shape {array.shape}")
         for dimension, count in enumerate(counts):
-            _require_range(array[..., dimension], count, f"levels of dimension {dimension}")
+            require_range(array[..., dimension], count, f"levels of dimension {dimension}")
         return np.asarray(fsq.levels_to_tokens(array.astype(np.int32), counts))  # pyright: ignore
 
     def chunked_encoder(self, channels: int = 1) -> ChunkedEncoder:
@@ -122,8 +137,46 @@ class L3AC:
         return ChunkedEncoder(self, channels)
 
     def decode_chunks(self, tokens: Int[ArrayLike, "C N"]) -> Iterator[Float[np.ndarray, "C T"]]:
-        """Audio of the tokens of C channels, piece by piece, N * hop length samples in all."""
-        yield np.asarray(self.decode(tokens))
+        """Audio of the tokens of C channels, piece by piece, N * hop length samples in all.
+
+        All pieces together are what `decode` gives. Memory does not grow with the length, and the
+        first piece of a long recording takes longer than the others together. Raises what `decode`
+        raises, and SpoolError (a ValueError) when temporary files cannot be written.
+        """
+        array = checked_tokens(tokens)
+        require_range(array, self.codebook_size, "tokens")
+        if self.is_long(array.shape[1] * self.hop_length):
+            channels = [self._long_decoder.decode(row) for row in array]
+            yield from (np.stack(pieces) for pieces in zip(*channels, strict=True))
+        else:
+            # one by one: several channels at once would be compiled for each number of them
+            yield np.concatenate([np.asarray(self.decode(row[None])) for row in array])
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether tokens depend on a bounded part of the audio, so that it can be coded in pieces.
+
+        Full attention sees all before it, and so does the norm of ConvNeXt-V2 the whole clip.
+        """
+        return self.config.transformer.attention == "local" and self.config.grn == "published"
+
+    def is_long(self, samples: int) -> bool:
+        """Whether a clip of so many samples is coded in pieces; the result does not depend on it.
+
+        That takes less memory, and for decoding more time.
+        """
+        return self.has_bounds and samples > LONG_SECONDS * self.sample_rate
+
+    @cached_property
+    def long_encoder(self) -> LongEncoder:
+        """The encoder for clips that are long."""
+        self._say(("long encoder",), "compiling the encoder for long recordings")
+        return LongEncoder(self.config, lambda: self._folded)
+
+    @cached_property
+    def _long_decoder(self) -> LongDecoder:
+        self._say(("long decoder",), "compiling the decoder for long recordings")
+        return LongDecoder(self.config, lambda: self._folded)
 
     def encode(
         self, audio: Float[ArrayLike, "B T"], lengths: Int[ArrayLike, " B"] | None = None
@@ -153,23 +206,26 @@ class L3AC:
         frames = None if lengths is None else -(-np.asarray(lengths) // self.hop_length)
         decoded = np.asarray(self.decode(tokens, frames))[:, : np.shape(audio)[1]]
         if lengths is not None:
-            decoded = _clear_padding(decoded, np.asarray(lengths))
+            decoded = clear_padding(decoded, np.asarray(lengths))
         return jax.device_put(decoded)
 
     def encode_audio(
         self, audio: Float[ArrayLike, "B T"], lengths: Int[ArrayLike, " B"] | None = None
     ) -> tuple[Float[Array, "B N F"], Int[Array, "B N"]]:
         """Quantized features and tokens, as the official package's call of this name."""
-        samples = _checked_audio(audio)
-        counts = _checked_lengths(lengths, samples.shape, "samples")
-        _require_finite(samples, counts, "audio")
+        samples = checked_audio(audio)
+        counts = checked_lengths(lengths, samples.shape, "samples")
+        require_finite(samples, counts, "audio")
         frames = -(-samples.shape[1] // self.hop_length)
-        padded = self._padded(samples, self._bucket(frames) * self.hop_length)
-        self._announce("encoder", padded.shape[0], padded.shape[1] / self.sample_rate)
-        outputs = self._encode_compiled(self._folded, padded, counts.astype(np.int32))
+        if self.is_long(samples.shape[1]):
+            outputs = self.long_encoder.encode_batch(samples, counts)
+        else:
+            padded = self._padded(samples, self._bucket(frames) * self.hop_length)
+            self._announce("encoder", padded.shape[0], padded.shape[1] / self.sample_rate)
+            outputs = self._encode_compiled(self._folded, padded, counts.astype(np.int32))
         valid = -(-counts // self.hop_length)
         features, tokens = (
-            jax.device_put(_clear_padding(np.asarray(output)[:, :frames], valid))
+            jax.device_put(clear_padding(np.asarray(output)[:, :frames], valid))
             for output in outputs
         )
         return features, tokens
@@ -185,24 +241,28 @@ class L3AC:
         `lengths` in tokens.
         """
         if features is not None and indices is None:
-            values = _checked_features(features, self.config.feature_dim)
+            values = checked_features(features, self.config.feature_dim)
         elif indices is not None and features is None:
-            values = _checked_tokens(indices)
+            values = checked_tokens(indices)
         else:
             raise ValueError("decode_audio takes either features or indices: give one of them")
-        counts = _checked_lengths(lengths, values.shape, "tokens")
-        frames = values.shape[1]
-        padded = self._padded(values, self._bucket(frames))
+        counts = checked_lengths(lengths, values.shape, "tokens")
         if features is None:
-            padded = _clear_padding(padded, counts)
-            _require_range(padded, self.codebook_size, "tokens")
-            padded = self._dequantize_compiled(self._folded, padded)
+            values = clear_padding(values, counts)
+            require_range(values, self.codebook_size, "tokens")
+            values = values.astype(np.int32)
         else:
-            _require_finite(values, counts, "features")
+            require_finite(values, counts, "features")
+        samples = values.shape[1] * self.hop_length
+        if self.is_long(samples):
+            return jax.device_put(self._long_decoder.decode_batch(values, counts))
+        padded = self._padded(values, self._bucket(values.shape[1]))
+        if features is None:
+            padded = self._dequantize_compiled(self._folded, padded)
         self._announce("decoder", padded.shape[0], padded.shape[1] / self.frame_rate)
         audio = self._decode_compiled(self._folded, padded, counts.astype(np.int32))
-        samples = np.asarray(audio)[:, : frames * self.hop_length]
-        return jax.device_put(_clear_padding(samples, counts * self.hop_length))
+        decoded = np.asarray(audio)[:, :samples]
+        return jax.device_put(clear_padding(decoded, counts * self.hop_length))
 
     @cached_property
     def _folded(self) -> dict:
@@ -217,112 +277,11 @@ class L3AC:
         return np.pad(values, widths)
 
     def _announce(self, part: str, batch: int, seconds: float) -> None:
-        key = (part, batch, seconds)
+        clips = "" if batch == 1 else f", {batch} clips at a time"
+        line = f"compiling the {part} for up to {seconds:.3g} s of audio{clips}"
+        self._say((part, batch, seconds), line)
+
+    def _say(self, key: tuple, line: str) -> None:
         if key not in self._compiled and self.on_compile is not None:
-            clips = "" if batch == 1 else f", {batch} clips at a time"
-            self.on_compile(f"compiling the {part} for up to {seconds:.3g} s of audio{clips}")
+            self.on_compile(line)
         self._compiled.add(key)
-
-
-class ChunkedEncoder:
-    """Encodes audio that comes in pieces of any size, each channel by itself.
-
-    All tokens together are those of `codec.encode` of all pieces together.
-    """
-
-    def __init__(self, codec: L3AC, channels: int):
-        self._codec = codec
-        self._pieces: list[np.ndarray] = []
-        self._channels = channels
-
-    def push(self, audio: Float[np.ndarray, "C T"]) -> Int[np.ndarray, "C N"]:
-        """The tokens that are known now and were not before (N may be 0)."""
-        self._pieces.append(audio)
-        return np.zeros((self._channels, 0), np.int32)
-
-    def finish(self) -> Int[np.ndarray, "C N"]:
-        """The tokens that are left, after the last piece."""
-        return np.asarray(self._codec.encode(np.concatenate(self._pieces, axis=1)))
-
-
-def _checked_audio(audio: ArrayLike) -> np.ndarray:
-    array = np.asarray(audio)
-    if not np.issubdtype(array.dtype, np.floating) and array.dtype != jnp.bfloat16:
-        raise ValueError(
-            f"audio must be floating point in -1..1, got {array.dtype}: divide integer samples by "
-            "their full scale (32768 for 16 bits)"
-        )
-    if array.ndim != 2:
-        hint = ": add the batch axis with audio[None]" if array.ndim == 1 else ""
-        raise ValueError(f"audio must have shape (clips, samples), got {array.shape}{hint}")
-    if array.size == 0:
-        raise ValueError(f"audio is empty: shape {array.shape}; at least one sample is needed")
-    return array.astype(np.float32)
-
-
-def _checked_integers(values: ArrayLike, what: str) -> np.ndarray:
-    array = np.asarray(values)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"{what} must be integers, got {array.dtype}")
-    return array
-
-
-def _checked_tokens(tokens: ArrayLike) -> np.ndarray:
-    array = _checked_integers(tokens, "tokens")
-    if array.ndim != 2:
-        hint = ": add the batch axis with tokens[None]" if array.ndim == 1 else ""
-        raise ValueError(f"tokens must have shape (clips, tokens), got {array.shape}{hint}")
-    if array.size == 0:
-        raise ValueError(f"tokens are empty: shape {array.shape}; at least one token is needed")
-    return array
-
-
-def _checked_features(features: ArrayLike, width: int) -> np.ndarray:
-    array = np.asarray(features)
-    if not np.issubdtype(array.dtype, np.floating) and array.dtype != jnp.bfloat16:
-        raise ValueError(f"features must be floating point, got {array.dtype}")
-    if array.ndim != 3 or array.shape[2] != width or array.size == 0:
-        raise ValueError(f"features must have shape (clips, tokens, {width}), got {array.shape}")
-    return array.astype(np.float32)
-
-
-def _checked_lengths(lengths: ArrayLike | None, shape: tuple[int, ...], unit: str) -> np.ndarray:
-    if lengths is None:
-        return np.full(shape[0], shape[1])
-    array = np.asarray(lengths)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"lengths must be integers (in {unit}), got {array.dtype}")
-    if array.shape != shape[:1]:
-        raise ValueError(f"lengths must have shape ({shape[0]},), one a clip, got {array.shape}")
-    if array.min() < 1 or array.max() > shape[1]:
-        bad = int(np.argmax((array < 1) | (array > shape[1])))
-        raise ValueError(f"lengths[{bad}] is {array[bad]}, must be 1 to {shape[1]} {unit}")
-    return array.astype(np.int64)
-
-
-def _valid(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    mask = np.arange(values.shape[1]) < counts[:, None]
-    return mask.reshape(mask.shape + (1,) * (values.ndim - 2))
-
-
-def _clear_padding(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    if (counts >= values.shape[1]).all():
-        return values
-    return np.where(_valid(values, counts), values, values.dtype.type(0))
-
-
-def _require_finite(values: np.ndarray, counts: np.ndarray, what: str) -> None:
-    bad = ~np.isfinite(values) & _valid(values, counts)
-    if bad.any():
-        clip, frame = np.argwhere(bad)[0][:2]
-        value = values[clip, frame]
-        shown = value if np.ndim(value) == 0 else value[~np.isfinite(value)][0]
-        raise ValueError(f"{what} must be finite, got {shown} in clip {clip} at index {frame}")
-
-
-def _require_range(values: np.ndarray, size: int, what: str) -> None:
-    bad = (values < 0) | (values >= size)
-    if bad.any():
-        place = tuple(int(i) for i in np.argwhere(bad)[0])
-        where = f"clip {place[0]} at {place[1]}" if len(place) == 2 else f"place {place}"
-        raise ValueError(f"{what} must be 0 to {size - 1}, got {values[place]} in {where}")

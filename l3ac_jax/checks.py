@@ -1,0 +1,90 @@
+"""What a codec takes and gives, as arrays on the host: clear errors, and what is padding."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def checked_audio(audio: ArrayLike) -> np.ndarray:
+    array = np.asarray(audio)
+    if not np.issubdtype(array.dtype, np.floating) and array.dtype != jnp.bfloat16:
+        raise ValueError(
+            f"audio must be floating point in -1..1, got {array.dtype}: divide integer samples by "
+            "their full scale (32768 for 16 bits)"
+        )
+    if array.ndim != 2:
+        hint = ": add the batch axis with audio[None]" if array.ndim == 1 else ""
+        raise ValueError(f"audio must have shape (clips, samples), got {array.shape}{hint}")
+    if array.size == 0:
+        raise ValueError(f"audio is empty: shape {array.shape}; at least one sample is needed")
+    return array.astype(np.float32)
+
+
+def checked_integers(values: ArrayLike, what: str) -> np.ndarray:
+    array = np.asarray(values)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"{what} must be integers, got {array.dtype}")
+    return array
+
+
+def checked_tokens(tokens: ArrayLike) -> np.ndarray:
+    array = checked_integers(tokens, "tokens")
+    if array.ndim != 2:
+        hint = ": add the batch axis with tokens[None]" if array.ndim == 1 else ""
+        raise ValueError(f"tokens must have shape (clips, tokens), got {array.shape}{hint}")
+    if array.size == 0:
+        raise ValueError(f"tokens are empty: shape {array.shape}; at least one token is needed")
+    return array
+
+
+def checked_features(features: ArrayLike, width: int) -> np.ndarray:
+    array = np.asarray(features)
+    if not np.issubdtype(array.dtype, np.floating) and array.dtype != jnp.bfloat16:
+        raise ValueError(f"features must be floating point, got {array.dtype}")
+    if array.ndim != 3 or array.shape[2] != width or array.size == 0:
+        raise ValueError(f"features must have shape (clips, tokens, {width}), got {array.shape}")
+    return array.astype(np.float32)
+
+
+def checked_lengths(lengths: ArrayLike | None, shape: tuple[int, ...], unit: str) -> np.ndarray:
+    if lengths is None:
+        return np.full(shape[0], shape[1])
+    array = np.asarray(lengths)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"lengths must be integers (in {unit}), got {array.dtype}")
+    if array.shape != shape[:1]:
+        raise ValueError(f"lengths must have shape ({shape[0]},), one a clip, got {array.shape}")
+    if array.min() < 1 or array.max() > shape[1]:
+        bad = int(np.argmax((array < 1) | (array > shape[1])))
+        raise ValueError(f"lengths[{bad}] is {array[bad]}, must be 1 to {shape[1]} {unit}")
+    return array.astype(np.int64)
+
+
+def _valid(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    mask = np.arange(values.shape[1]) < counts[:, None]
+    return mask.reshape(mask.shape + (1,) * (values.ndim - 2))
+
+
+def clear_padding(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    if (counts >= values.shape[1]).all():
+        return values
+    return np.where(_valid(values, counts), values, values.dtype.type(0))
+
+
+def require_finite(values: np.ndarray, counts: np.ndarray, what: str) -> None:
+    bad = ~np.isfinite(values) & _valid(values, counts)
+    if bad.any():
+        clip, frame = np.argwhere(bad)[0][:2]
+        value = values[clip, frame]
+        shown = value if np.ndim(value) == 0 else value[~np.isfinite(value)][0]
+        raise ValueError(f"{what} must be finite, got {shown} in clip {clip} at index {frame}")
+
+
+def require_range(values: np.ndarray, size: int, what: str) -> None:
+    bad = (values < 0) | (values >= size)
+    if bad.any():
+        place = tuple(int(i) for i in np.argwhere(bad)[0])
+        where = f"clip {place[0]} at {place[1]}" if len(place) == 2 else f"place {place}"
+        raise ValueError(f"{what} must be 0 to {size - 1}, got {values[place]} in {where}")
