@@ -6,16 +6,31 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int32
 
 from l3ac_jax.config import CodecConfig
 
-__all__ = ["EncodedAudio", "TokenFormat", "config_fingerprint", "weights_fingerprint"]
+if TYPE_CHECKING:
+    from l3ac_jax.codec import L3AC
+
+__all__ = [
+    "EncodedAudio",
+    "TokenFormat",
+    "WrongModelError",
+    "check_format",
+    "config_fingerprint",
+    "frames_of",
+    "weights_fingerprint",
+]
 
 DIGITS = 16  # of a fingerprint: 64 bits
+
+
+class WrongModelError(ValueError):
+    """Tokens that a codec cannot decode; the message says which codec could."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +60,43 @@ class EncodedAudio:
     @property
     def codec_samples(self) -> int:
         """Samples per channel at the codec's rate: those that were encoded."""
-        return -(-self.samples * self.format.sample_rate // self.sample_rate)
+        return _codec_samples(self.samples, self.sample_rate, self.format)
 
     @property
     def seconds(self) -> float:
         """Length of the audio."""
         return self.samples / self.sample_rate
+
+
+def frames_of(samples: int, sample_rate: int, format: TokenFormat) -> int:
+    """Tokens per channel of so many samples at `sample_rate` (Hz)."""
+    return -(-_codec_samples(samples, sample_rate, format) // format.hop_length)
+
+
+def check_format(encoded: EncodedAudio, codec: L3AC) -> None:
+    """Make sure that the codec can decode it. Raises WrongModelError."""
+    theirs, ours = encoded.format, codec.token_format
+    made_with = f"its tokens were made with {encoded.model}"
+    if theirs.config != ours.config:
+        raise WrongModelError(
+            f"{made_with}, whose configuration (fingerprint {theirs.config}) differs from that of "
+            f"{codec.name} ({ours.config})"
+        )
+    if theirs.weights != ours.weights:
+        raise WrongModelError(
+            f"{made_with}, whose weights (fingerprint {theirs.weights}) differ from those of "
+            f"{codec.name} ({ours.weights}), with the same configuration"
+        )
+    if theirs != ours:  # the same fingerprints: nothing that an encoder writes
+        raise WrongModelError(
+            f"{made_with}, but its sample rate, hop length or levels are not that model's"
+        )
+    frames = frames_of(encoded.samples, encoded.sample_rate, theirs)
+    if encoded.tokens.shape[1] != frames:
+        raise WrongModelError(
+            f"{encoded.samples} samples at {encoded.sample_rate} Hz have {frames} tokens a "
+            f"channel, but there are {encoded.tokens.shape[1]}"
+        )
 
 
 def config_fingerprint(config: CodecConfig) -> str:
@@ -67,6 +113,10 @@ def weights_fingerprint(params: Mapping[str, Any]) -> str:
     digest = hashlib.sha256()
     _add(digest, "", params)
     return digest.hexdigest()[:DIGITS]
+
+
+def _codec_samples(samples: int, sample_rate: int, format: TokenFormat) -> int:
+    return -(-samples * format.sample_rate // sample_rate)
 
 
 def _add(digest: Any, path: str, value: Any) -> None:
