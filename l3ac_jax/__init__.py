@@ -3,23 +3,47 @@
 codec = l3ac_jax.get_model("3kbps")
 tokens = codec.encode(audio)
 audio = codec.decode(tokens)
+
+encoded = codec.encode_file("talk.flac")
+l3ac_jax.save("talk.l3ac", encoded)
+codec.decode_file(l3ac_jax.load("talk.l3ac"), "decoded.wav")
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from l3ac_jax.bitstream import load, save
     from l3ac_jax.codec import L3AC
+    from l3ac_jax.encoded import EncodedAudio
     from l3ac_jax.pretrained import get_model, list_models
+    from l3ac_jax.token_dataset import open_tokens
 
-__all__ = ["L3AC", "get_model", "list_models"]
+# JAX takes a second to import: `l3ac-jax --help` and the configuration do without it.
+_MODULES = {
+    "EncodedAudio": "encoded",
+    "L3AC": "codec",
+    "get_model": "pretrained",
+    "list_models": "pretrained",
+    "load": "bitstream",
+    "open_tokens": "token_dataset",
+    "save": "bitstream",
+}
+
+__all__ = [
+    "L3AC",
+    "EncodedAudio",
+    "get_model",
+    "list_models",
+    "load",
+    "open_tokens",
+    "save",
+]
 
 
 def __getattr__(name: str) -> Any:
-    # JAX takes a second to import: `l3ac-jax --help` and the configuration do without it.
-    if name in __all__:
-        from l3ac_jax import pretrained
-
-        return getattr(pretrained, name)
+    if name in _MODULES:
+        return getattr(import_module(f"l3ac_jax.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -7,6 +7,7 @@ for each bucket of lengths (see buckets.py) and batch size.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
@@ -28,7 +29,7 @@ from l3ac_jax.checks import (
 )
 from l3ac_jax.chunks import ChunkedEncoder
 from l3ac_jax.config import CodecConfig
-from l3ac_jax.encoded import TokenFormat, config_fingerprint, weights_fingerprint
+from l3ac_jax.encoded import EncodedAudio, TokenFormat, config_fingerprint, weights_fingerprint
 from l3ac_jax.long_decoding import LongDecoder
 from l3ac_jax.long_encoding import LongEncoder
 from l3ac_jax.model import fsq
@@ -151,6 +152,32 @@ class L3AC:
         else:
             # one by one: several channels at once would be compiled for each number of them
             yield np.concatenate([np.asarray(self.decode(row[None])) for row in array])
+
+    def encode_file(self, source: str | os.PathLike[str]) -> EncodedAudio:
+        """The tokens of an audio file of any length, rate and format, each channel by itself.
+
+        Memory does not grow with the length. Raises AudioError (a ValueError) for what is missing,
+        empty, damaged, no audio, or holds NaN or infinity.
+        """
+        from l3ac_jax.coding import encode_file
+
+        return encode_file(self, source)
+
+    def decode_file(
+        self,
+        source: str | os.PathLike[str] | EncodedAudio,
+        target: str | os.PathLike[str],
+        overwrite: bool = False,
+    ) -> None:
+        """Write the audio of an `.l3ac` file, or of encoded audio, at its rate, in its channels.
+
+        The ending of `target` says its format (WAV, FLAC, OGG, MP3); it is complete or not there.
+        Raises BitstreamError for damage, WrongModelError for tokens of another codec, AudioError
+        and OutputError for a target that cannot be written; all of them are ValueErrors.
+        """
+        from l3ac_jax.coding import decode_file
+
+        decode_file(self, source, target, overwrite=overwrite)
 
     @property
     def has_bounds(self) -> bool:
