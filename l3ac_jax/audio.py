@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import soundfile
@@ -32,10 +32,23 @@ PORTABLE_SUBTYPES = {"PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", 
 UNCLIPPED_SUBTYPES = {"FLOAT", "DOUBLE"}
 # libsndfile's Vorbis encoder puts a whole write on the stack: long files must come in pieces.
 WRITE_BLOCK = 65536
+# RIFF counts bytes in 32 bits. RF64, the same with 64, takes its place where that is not enough.
+RIFF_BYTES = 2**32 - 2**16
+SAMPLE_BYTES = {"PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}  # the others have at most 2
 
 
 class AudioError(ValueError):
     """Audio that cannot be read or written; the message names the file and the reason."""
+
+
+class SampleFormat(Protocol):
+    """How audio is kept: soundfile's names of a container and a sample format (WAV, PCM_16)."""
+
+    @property
+    def format(self) -> str: ...
+
+    @property
+    def subtype(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -119,7 +132,7 @@ def resample(
     return np.ascontiguousarray(np.pad(samples, ((0, 0), (0, missing))), dtype=np.float32)
 
 
-def choose_subtype(path: str | os.PathLike[str], like: AudioFile | None = None) -> str:
+def choose_subtype(path: str | os.PathLike[str], like: SampleFormat | None = None) -> str:
     """The sample format for a file of this name: that of `like` if the container has it.
 
     Raises AudioError when the name's ending says no container that is known here.
@@ -144,6 +157,13 @@ def check_audio_output(
 ) -> None:
     """Find out before the work whether write_audio can succeed. Raises AudioError, OutputError."""
     check_output(path, overwrite)
+    check_audio_format(path, channels, sample_rate, subtype)
+
+
+def check_audio_format(
+    path: str | os.PathLike[str], channels: int, sample_rate: int, subtype: str
+) -> None:
+    """Raise AudioError where the format of the name's ending cannot hold such audio."""
     try:
         with _open_for_writing(io.BytesIO(), path, channels, sample_rate, subtype):
             pass
@@ -162,18 +182,45 @@ def write_audio(
 
     What cannot hold values beyond [-1, 1] gets them clipped. Raises AudioError, OutputError.
     """
+    channels, length = samples.shape
+    with open_writer(path, channels, sample_rate, length, subtype, overwrite) as writer:
+        writer.write(samples)
+
+
+class AudioWriter:
+    """An audio file that is being written; values that it cannot hold are clipped."""
+
+    def __init__(self, file: soundfile.SoundFile, clips: bool):
+        self._file, self._clips = file, clips
+
+    def write(self, block: Float[np.ndarray, "channels time"]) -> None:
+        """Append samples."""
+        for start in range(0, block.shape[-1], WRITE_BLOCK):
+            samples = block[:, start : start + WRITE_BLOCK].T
+            self._file.write(np.clip(samples, -1, 1) if self._clips else samples)
+
+
+@contextlib.contextmanager
+def open_writer(
+    path: str | os.PathLike[str],
+    channels: int,
+    sample_rate: int,
+    length: int,
+    subtype: str | None = None,
+    overwrite: bool = False,
+) -> Iterator[AudioWriter]:
+    """A file for `length` samples a channel, which is there when the block ends well.
+
+    Its format is that of its name's ending; otherwise as `write_audio`.
+    """
     subtype = subtype or choose_subtype(path)
-    if subtype not in UNCLIPPED_SUBTYPES:
-        samples = np.clip(samples, -1, 1)
-    channels = samples.shape[0]
     try:
         with (
             complete_file(path, overwrite) as temporary,
             temporary.open("wb") as stream,
-            _open_for_writing(stream, path, channels, sample_rate, subtype) as file,
+            _open_for_writing(stream, path, channels, sample_rate, subtype, length) as file,
         ):
-            for start in range(0, samples.shape[-1], WRITE_BLOCK):
-                file.write(samples[:, start : start + WRITE_BLOCK].T)
+            yield AudioWriter(file, clips=subtype not in UNCLIPPED_SUBTYPES)
     except soundfile.LibsndfileError as error:
         raise _cannot_write(path, channels, sample_rate, subtype, error) from error
 
@@ -184,8 +231,11 @@ def _open_for_writing(
     channels: int,
     sample_rate: int,
     subtype: str,
+    length: int = 0,
 ) -> soundfile.SoundFile:
     container, _ = FORMATS[Path(path).suffix.lower()]
+    if container == "WAV" and length * channels * SAMPLE_BYTES.get(subtype, 2) > RIFF_BYTES:
+        container = "RF64"
     return soundfile.SoundFile(
         stream, "w", sample_rate, channels, format=container, subtype=subtype
     )

@@ -110,10 +110,14 @@ class AudioReader:
 def open_reader(
     path: str | os.PathLike[str], stream: BinaryIO | None = None
 ) -> Iterator[AudioReader]:
-    """An audio file to read block by block; `stream` as in `audio.open_audio`.
+    """An audio file to read block by block.
+
+    With `stream`, that is read from its start, and `path` only says where it comes from.
 
     Raises AudioError for what is missing, empty or not audio, also from within the `with` block.
     """
+    if stream is not None:
+        stream.seek(0)  # it may have been read before
     with open_audio(path, stream) as file:
         yield AudioReader(file, str(path))
 

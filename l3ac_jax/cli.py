@@ -1,71 +1,60 @@
-"""The command `l3ac-jax`: audio files to tokens and back.
+"""The command `l3ac-jax`: audio files and folders to tokens and back.
 
 What needs JAX is imported inside the commands, so that help and mistakes answer at once.
 """
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NoReturn
 
-import numpy as np
 import tyro
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
-from l3ac_jax.audio import (
-    AudioError,
-    check_audio_output,
-    choose_subtype,
-    read_audio,
-    resample,
-    write_audio,
+from l3ac_jax import cli_files, cli_folders
+from l3ac_jax.bitstream import Entropy
+from l3ac_jax.command import (
+    INTERRUPTED,
+    USER_ERROR,
+    Input,
+    Model,
+    ModelOrNone,
+    Output,
+    Overwrite,
+    user_errors,
 )
-from l3ac_jax.config import PUBLISHED, ConfigError, published_config
-from l3ac_jax.files import OutputError
-from l3ac_jax.hub import DownloadError, missing_weights, weights_folder
-from l3ac_jax.token_file import (
-    TokenFile,
-    TokenFileError,
-    check_token_output,
-    fingerprint,
-    read_tokens,
-    write_tokens,
-)
+from l3ac_jax.config import PUBLISHED, published_config
+from l3ac_jax.hub import missing_weights, weights_folder
 
-if TYPE_CHECKING:
-    from l3ac_jax.codec import L3AC
+DESCRIPTION = "L3AC, a neural audio codec: audio files and folders to tokens and back."
 
-DESCRIPTION = "L3AC, a neural audio codec: audio files to tokens and back."
-USER_ERROR = 2
-INTERRUPTED = 130
-
-Input = Annotated[Path, tyro.conf.arg(metavar="IN")]
-Output = Annotated[Path, tyro.conf.arg(metavar="OUT")]
-Model = Annotated[str, tyro.conf.arg(metavar="NAME_OR_FOLDER")]
-ModelOrNone = Annotated[str | None, tyro.conf.arg(metavar="NAME_OR_FOLDER")]
-Overwrite = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+Format = Annotated[
+    Literal["wav", "flac", "ogg", "opus", "mp3"] | None, tyro.conf.arg(metavar="FORMAT")
+]
 
 app = tyro.extras.SubcommandApp()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns 0, 2 for mistakes in what was given, or 130 when interrupted."""
+    """Run one command.
+
+    Returns 0; 1 when a part of the work failed; 2 for mistakes in what was given; or 130 when
+    interrupted.
+    """
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         result = app.cli(prog="l3ac-jax", description=DESCRIPTION, args=argv)
         return 0 if result is None else result
     except SystemExit as end:  # help, or a command line that makes no sense
         return end.code if isinstance(end.code, int) else USER_ERROR
-    except KeyboardInterrupt:
-        print("l3ac-jax: interrupted, nothing was written", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        state = str(interruption) or "nothing was written"
+        print(f"l3ac-jax: interrupted, {state}", file=sys.stderr)
         return INTERRUPTED
-    except _user_errors() as error:
+    except user_errors() as error:
         print(f"l3ac-jax: error: {error}", file=sys.stderr)
         return USER_ERROR
     finally:
@@ -92,99 +81,87 @@ def models() -> None:
 
 @app.command
 def reconstruct(
-    input: Input, output: Output, /, model: Model = "3kbps", overwrite: Overwrite = False
-) -> None:
-    """Encode and decode an audio file.
+    input: Input,
+    output: Output,
+    /,
+    model: Model = "3kbps",
+    format: Format = None,
+    overwrite: Overwrite = False,
+) -> int:
+    """Encode and decode audio: a file, or all files below a folder.
 
-    The output has the rate, length and channels of the input; channels are coded one by one.
+    The output has the rate, length and channels of the input; channels are coded one by one. Of a
+    folder the same tree is made under OUT; what is there already is skipped, so that the command
+    can be stopped and run again.
 
     Args:
-        input: WAV, FLAC, OGG or MP3 file, at any sample rate.
-        output: Where to write; the ending decides on the format.
+        input: WAV, FLAC, OGG or MP3 file at any sample rate, a folder, or - for standard input.
+        output: Where to write; for a file, the ending decides on the format. - is standard output.
         model: Published name or model folder.
-        overwrite: Replace OUT if it exists.
+        format: wav, flac, ogg, opus or mp3, for a folder (unless given, each file keeps its own)
+            and for standard output (wav).
+        overwrite: Replace what is there already.
     """
-    audio = read_audio(input)
-    channels, samples = audio.samples.shape
-    subtype = choose_subtype(output, like=audio)
-    check_audio_output(output, channels, audio.sample_rate, subtype, overwrite)
-    with _loaded(model) as codec:
-        results = []
-        for channel in _progress(audio.samples, "channels"):
-            at_codec_rate = resample(channel[None], audio.sample_rate, codec.sample_rate)
-            coded = np.asarray(codec.reconstruct(at_codec_rate))
-            results.append(resample(coded, codec.sample_rate, audio.sample_rate, samples))
-    write_audio(output, np.concatenate(results), audio.sample_rate, subtype, overwrite)
-    _note(f"{output}: {_describe(channels, samples, audio.sample_rate)} through {model}")
+    if input.is_dir():
+        return cli_folders.reconstruct_folder(input, output, model, format, overwrite)
+    return cli_files.reconstruct_single(input, output, model, format, overwrite)
 
 
 @app.command
 def encode(
-    input: Input, output: Output, /, model: Model = "3kbps", overwrite: Overwrite = False
-) -> None:
-    """Encode an audio file to tokens, in a NumPy .npz file.
+    input: Input,
+    output: Output,
+    /,
+    model: Model = "3kbps",
+    entropy: Entropy = "plain",
+    overwrite: Overwrite = False,
+) -> int:
+    """Encode audio to tokens, in .l3ac files: a file, or all files below a folder.
+
+    Of a folder the same tree is made under OUT: a/b.wav becomes a/b.l3ac, or a/b.wav.l3ac where
+    there is also, for example, a/b.flac. What is there already is skipped, so that the command can
+    be stopped and run again.
 
     Args:
-        input: WAV, FLAC, OGG or MP3 file, at any sample rate. Channels are coded one by one.
-        output: Where to write: a name that ends with .npz.
+        input: WAV, FLAC, OGG or MP3 file at any sample rate, a folder, or - for standard input.
+            Channels are coded one by one.
+        output: Where to write: a name that ends with .l3ac, a folder for a folder, or - for
+            standard output.
         model: Published name or model folder.
-        overwrite: Replace OUT if it exists.
+        entropy: How tokens are written: plain, at their nominal rate, or adaptive, which is
+            slower and usually smaller.
+        overwrite: Replace what is there already.
     """
-    audio = read_audio(input)
-    channels, samples = audio.samples.shape
-    check_token_output(output, overwrite)
-    with _loaded(model) as codec:
-        at_codec_rate = resample(audio.samples, audio.sample_rate, codec.sample_rate)
-        tokens = [
-            np.asarray(codec.encode(channel[None]))
-            for channel in _progress(at_codec_rate, "channels")
-        ]
-        content = TokenFile(
-            tokens=np.concatenate(tokens),
-            samples=samples,
-            sample_rate=audio.sample_rate,
-            codec_samples=at_codec_rate.shape[1],
-            model=model,
-            fingerprint=fingerprint(codec.config),
-        )
-    write_tokens(output, content, overwrite)
-    frames = content.tokens.shape[1]
-    _note(
-        f"{output}: {frames} tokens a channel from "
-        f"{_describe(channels, samples, audio.sample_rate)}, with {model}"
-    )
+    if input.is_dir():
+        return cli_folders.encode_folder(input, output, model, entropy, overwrite)
+    return cli_files.encode_single(input, output, model, entropy, overwrite)
 
 
 @app.command
 def decode(
-    input: Input, output: Output, /, model: ModelOrNone = None, overwrite: Overwrite = False
-) -> None:
-    """Decode tokens to an audio file, with the rate, length and channels that were encoded.
+    input: Input,
+    output: Output,
+    /,
+    model: ModelOrNone = None,
+    format: Format = None,
+    overwrite: Overwrite = False,
+) -> int:
+    """Decode .l3ac files to audio with the rate, length and channels that were encoded.
+
+    Of a folder the same tree is made under OUT; what is there already is skipped. A file that is
+    cut off is decoded as far as it goes, and the exit code is then 1.
 
     Args:
-        input: A file that `l3ac-jax encode` wrote.
-        output: Where to write; the ending decides on the format.
+        input: A file that `l3ac-jax encode` wrote, a folder, or - for standard input.
+        output: Where to write; for a file, the ending decides on the format. - is standard output.
         model: Published name or model folder; unless given, the one that the tokens name.
-        overwrite: Replace OUT if it exists.
+        format: wav, flac, ogg, opus or mp3, for a folder and for standard output (wav unless
+            given).
+        overwrite: Replace what is there already.
     """
-    content = read_tokens(input)
-    channels = content.tokens.shape[0]
-    subtype = choose_subtype(output)
-    check_audio_output(output, channels, content.sample_rate, subtype, overwrite)
-    with _loaded(model or _recorded_model(input, content)) as codec:
-        _check_match(input, content, codec)
-        results = []
-        for tokens in _progress(content.tokens, "channels"):
-            try:
-                decoded = np.asarray(codec.decode(tokens[None]))
-            except ValueError as error:  # what the file holds is no token of this model
-                raise TokenFileError(f"{input}: {error}") from error
-            at_codec_rate = decoded[:, : content.codec_samples]
-            results.append(
-                resample(at_codec_rate, codec.sample_rate, content.sample_rate, content.samples)
-            )
-    write_audio(output, np.concatenate(results), content.sample_rate, subtype, overwrite)
-    _note(f"{output}: {_describe(channels, content.samples, content.sample_rate)}")
+    if input.is_dir():
+        return cli_folders.decode_folder(input, output, model, format, overwrite)
+    return cli_files.decode_single(input, output, model, format, overwrite)
 
 
 @app.command
@@ -195,72 +172,6 @@ def demo() -> int:
 
     keep_compiled_programs()
     return run_demo()
-
-
-def _user_errors() -> tuple[type[ValueError], ...]:
-    errors = [AudioError, ConfigError, DownloadError, OutputError, TokenFileError]
-    # Their modules are slow to import, and raise nothing before they are imported.
-    for module, name in (("pretrained", "ModelNotFoundError"), ("torch_files", "WeightsError")):
-        if loaded := sys.modules.get(f"l3ac_jax.{module}"):
-            errors.append(getattr(loaded, name))
-    return tuple(errors)
-
-
-@contextlib.contextmanager
-def _loaded(model: str) -> Iterator[L3AC]:
-    """The codec, with what it compiles kept between runs and reported while it compiles."""
-    if model in PUBLISHED and missing_weights(model):
-        _note(f"downloading the weights of {model} into {weights_folder(model)}")
-    from l3ac_jax.compilation import CompilationNotice, keep_compiled_programs
-    from l3ac_jax.pretrained import get_model
-
-    keep_compiled_programs()
-    codec = get_model(model)
-    notice = CompilationNotice(lambda line: _note(f"{line} (once: the result is kept)"))
-    codec.on_compile = notice
-    try:
-        yield codec
-    finally:
-        notice.close()
-
-
-def _recorded_model(path: Path, content: TokenFile) -> str:
-    if content.model not in PUBLISHED and not Path(content.model).is_dir():
-        raise TokenFileError(
-            f"{path}: its tokens were made with {content.model}, which is not here: give --model"
-        )
-    return content.model
-
-
-def _check_match(path: Path, content: TokenFile, codec: L3AC) -> None:
-    if content.fingerprint != fingerprint(codec.config):
-        raise TokenFileError(
-            f"{path}: its tokens were made with {content.model}, whose configuration differs "
-            f"from that of {codec.name}"
-        )
-    codec_samples = -(-content.samples * codec.sample_rate // content.sample_rate)
-    frames = -(-content.codec_samples // codec.hop_length)
-    if content.codec_samples != codec_samples or content.tokens.shape[1] != frames:
-        raise TokenFileError(
-            f"{path}: {content.tokens.shape[1]} tokens do not make {content.samples} samples at "
-            f"{content.sample_rate} Hz"
-        )
-
-
-def _progress(channels: np.ndarray, unit: str) -> Iterable[Any]:
-    console = Console(stderr=True)
-    return track(
-        channels, description=unit, console=console, transient=True, disable=not console.is_terminal
-    )
-
-
-def _describe(channels: int, samples: int, rate: int) -> str:
-    plural = "" if channels == 1 else "s"
-    return f"{samples / rate:.2f} s, {channels} channel{plural} at {rate} Hz"
-
-
-def _note(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 def _interrupt(*_: Any) -> NoReturn:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from l3ac_jax.config import PUBLISHED
+from l3ac_jax.encoded import EncodedAudio, WrongModelError
 from l3ac_jax.hub import missing_weights, weights_folder
 
 if TYPE_CHECKING:
@@ -25,12 +26,14 @@ __all__ = [
     "STANDARD",
     "USER_ERROR",
     "Input",
+    "Interrupted",
     "Model",
     "ModelOrNone",
     "Output",
     "Overwrite",
     "loaded",
     "note",
+    "recorded_model",
     "user_errors",
 ]
 
@@ -69,15 +72,30 @@ def loaded(model: str) -> Iterator[L3AC]:
         notice.close()
 
 
+def recorded_model(name: str, encoded: EncodedAudio) -> str:
+    """The model that encoded audio names, if it is here. Raises WrongModelError."""
+    if encoded.model not in PUBLISHED and not Path(encoded.model).is_dir():
+        raise WrongModelError(
+            f"{name}: its tokens were made with {encoded.model}, which is not here: give --model"
+        )
+    return encoded.model
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with a sentence that says how things stand."""
+
+
 def user_errors() -> tuple[type[ValueError], ...]:
     """The errors whose message is all that the user needs: one line, exit code 2."""
     known = (
         ("audio", "AudioError"),
         ("bitstream", "BitstreamError"),
         ("config", "ConfigError"),
+        ("encoded", "WrongModelError"),
         ("files", "OutputError"),
         ("hub", "DownloadError"),
         ("pretrained", "ModelNotFoundError"),
+        ("spool", "SpoolError"),
         ("torch_files", "WeightsError"),
         ("trees", "TreeError"),
     )

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 
 from l3ac_jax.audio import read_audio, resample, write_audio
+from l3ac_jax.bitstream import load
 from l3ac_jax.cli import main
 from l3ac_jax.config import PUBLISHED
-from l3ac_jax.token_file import read_tokens
 
 # Every command here works with the tests' own cache.
 pytestmark = pytest.mark.usefixtures("command_cache")
@@ -74,23 +74,50 @@ def test_rate_length_and_channels_come_back(
 
 
 @pytest.mark.parametrize("name", ["speech", "stereo"])
-def test_encode_and_decode_make_what_reconstruct_makes(run, request, name, tmp_path, model_folder):
+@pytest.mark.parametrize("entropy", ["plain", "adaptive"])
+def test_encode_and_decode_make_what_reconstruct_makes(
+    run, request, name, entropy, tmp_path, model_folder, capsys
+):
     source = request.getfixturevalue(name)
     run("reconstruct", source, tmp_path / "at_once.wav")
-    run("encode", source, tmp_path / "tokens.npz")
-    content = read_tokens(tmp_path / "tokens.npz")
+    capsys.readouterr()
+    run("encode", source, tmp_path / "tokens.l3ac", "--entropy", entropy)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "bit/s" in said.err
+    encoded = load(tmp_path / "tokens.l3ac")
     audio = read_audio(source)
     channels, samples = audio.samples.shape
-    assert (content.samples, content.sample_rate) == (samples, audio.sample_rate)
-    assert content.tokens.shape == (channels, -(-content.codec_samples // 6))
-    assert content.model == str(model_folder)
+    assert (encoded.samples, encoded.sample_rate) == (samples, audio.sample_rate)
+    assert encoded.tokens.shape == (channels, -(-encoded.codec_samples // 6))
+    assert encoded.model == str(model_folder)
     # Without --model, the model that the tokens name is used.
-    assert main(["decode", str(tmp_path / "tokens.npz"), str(tmp_path / "decoded.wav")]) == 0
+    assert main(["decode", str(tmp_path / "tokens.l3ac"), str(tmp_path / "decoded.wav")]) == 0
     decoded, at_once = (read_audio(tmp_path / f"{n}.wav") for n in ("decoded", "at_once"))
     assert decoded.samples.shape == at_once.samples.shape
     assert decoded.sample_rate == at_once.sample_rate
-    # The token file does not keep the sample format: decoded audio is written in 16 bits.
+    # .l3ac files do not keep the sample format: decoded audio is written in 16 bits.
     np.testing.assert_allclose(decoded.samples, at_once.samples, atol=1 / 32768)
+
+
+def test_a_file_that_is_cut_off_is_decoded_as_far_as_it_goes(
+    run, speech, tmp_path, capsys, model_folder
+):
+    long = np.tile(read_audio(speech).samples, 4)
+    write_audio(tmp_path / "long.wav", long, 16000)
+    run("encode", tmp_path / "long.wav", tmp_path / "long.l3ac")
+    data = (tmp_path / "long.l3ac").read_bytes()
+    (tmp_path / "cut.l3ac").write_bytes(data[: len(data) * 3 // 4])
+    capsys.readouterr()
+    words = ["decode", tmp_path / "cut.l3ac", tmp_path / "cut.wav", "--model", model_folder]
+    assert main([str(word) for word in words]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    warning, done = [line for line in lines if not line.startswith("compiling")]
+    assert warning.startswith(f"l3ac-jax: warning: {tmp_path / 'cut.l3ac'}: ")
+    assert done.startswith(f"{tmp_path / 'cut.wav'}: ")
+    samples = read_audio(tmp_path / "cut.wav").samples
+    assert 0 < samples.shape[1] < long.shape[1]
+    assert samples.shape[1] % 6 == 0  # whole tokens
 
 
 def test_a_clip_of_one_sample_can_be_coded(run, tmp_path):

@@ -8,11 +8,17 @@ import numpy as np
 import pytest
 import soundfile
 
+from l3ac_jax.bitstream import load, save
 from l3ac_jax.cli import main
-from l3ac_jax.token_file import read_tokens, write_tokens
 
 # Every command here works with the tests' own cache.
 pytestmark = pytest.mark.usefixtures("command_cache")
+
+
+@pytest.fixture
+def small_model(run, model_folder) -> Path:
+    """The small model, which the commands then need not load."""
+    return model_folder
 
 
 def refused(capsys, *words: object) -> str:
@@ -34,19 +40,21 @@ def refused(capsys, *words: object) -> str:
     ("make", "reason"),
     [
         (lambda path: None, "does not exist"),
-        (lambda path: path.mkdir(), "is a folder"),
         (lambda path: path.touch(), "is an empty file"),
         (lambda path: path.write_text("text " * 1000), "is not an audio file"),
         (lambda path: soundfile.write(path, np.zeros((0, 1)), 16000), "holds no audio"),
         (lambda path: soundfile.write(path, np.full(9, np.nan), 8000, "FLOAT"), "NaN"),
     ],
-    ids=["missing", "folder", "empty", "text", "no-samples", "nan"],
+    ids=["missing", "empty", "text", "no-samples", "nan"],
 )
-def test_bad_input_is_refused_and_an_existing_output_kept(command, make, reason, tmp_path, capsys):
+def test_bad_input_is_refused_and_an_existing_output_kept(
+    command, make, reason, tmp_path, capsys, small_model
+):
     make(tmp_path / "in.wav")
-    output = tmp_path / ("out.npz" if command == "encode" else "out.wav")
+    output = tmp_path / ("out.l3ac" if command == "encode" else "out.wav")
     output.write_bytes(b"precious")
-    line = refused(capsys, command, tmp_path / "in.wav", output, "--overwrite")
+    words = [command, tmp_path / "in.wav", output, "--overwrite", "--model", small_model]
+    line = refused(capsys, *words)
     assert reason in line
     assert "in.wav" in line
     assert output.read_bytes() == b"precious"
@@ -56,17 +64,17 @@ def test_bad_input_is_refused_and_an_existing_output_kept(command, make, reason,
     ("command", "output", "reason"),
     [
         ("reconstruct", "existing.wav", "already exists (--overwrite replaces it)"),
-        ("encode", "existing.npz", "already exists (--overwrite replaces it)"),
+        ("encode", "existing.l3ac", "already exists (--overwrite replaces it)"),
         ("reconstruct", "out.txt", "no known audio format"),
         ("reconstruct", "out", "no known audio format"),
         ("encode", "out.wav", "must end so"),
         ("reconstruct", "nowhere/out.wav", "nowhere does not exist"),
-        ("encode", "nowhere/out.npz", "nowhere does not exist"),
+        ("encode", "nowhere/out.l3ac", "nowhere does not exist"),
         ("reconstruct", "folder.wav", "is a folder"),
     ],
 )
 def test_bad_outputs_are_refused_before_the_work(command, output, reason, speech, tmp_path, capsys):
-    for name in ("existing.wav", "existing.npz"):
+    for name in ("existing.wav", "existing.l3ac"):
         (tmp_path / name).write_bytes(b"precious")
     (tmp_path / "folder.wav").mkdir()
     # No such model either: that is found out later.
@@ -96,32 +104,33 @@ def test_missing_weights_without_a_network_are_one_clear_line(
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"),
+    ("changes", "form", "reason"),
     [
-        ({"tokens": np.full((1, 641), -1, np.int32)}, "tokens must be 0 to 59"),
-        ({"tokens": np.full((1, 641), 60, np.int32)}, "tokens must be 0 to 59, got 60"),
-        ({"tokens": np.zeros((1, 640), np.int32)}, "640 tokens do not make 3843 samples"),
-        ({"samples": 5000}, "641 tokens do not make 5000 samples at 16000 Hz"),
-        ({"sample_rate": 44100}, "do not make 3843 samples at 44100 Hz"),
-        ({"fingerprint": "0" * 16}, "whose configuration differs"),
-        ({"model": "elsewhere/model"}, "made with elsewhere/model, which is not here"),
+        ({}, {"config": "0" * 16}, "whose configuration (fingerprint 0000000000000000) differs"),
+        ({}, {"weights": "0" * 16}, "whose weights (fingerprint 0000000000000000) differ"),
+        ({"model": "elsewhere/model"}, {}, "made with elsewhere/model, which is not here"),
     ],
 )
 def test_tokens_that_do_not_fit_the_model_are_refused(
-    run, speech, tmp_path, capsys, changes, reason
+    run, speech, tmp_path, capsys, changes, form, reason
 ):
-    run("encode", speech, tmp_path / "tokens.npz")
-    content = replace(read_tokens(tmp_path / "tokens.npz"), **changes)
-    write_tokens(tmp_path / "bad.npz", content)
+    run("encode", speech, tmp_path / "tokens.l3ac")
+    encoded = load(tmp_path / "tokens.l3ac")
+    bad = replace(encoded, **changes, format=replace(encoded.format, **form))
+    save(tmp_path / "bad.l3ac", bad)
     capsys.readouterr()
-    line = refused(capsys, "decode", tmp_path / "bad.npz", tmp_path / "out.wav")
-    assert f"{tmp_path / 'bad.npz'}: " in line
+    line = refused(capsys, "decode", tmp_path / "bad.l3ac", tmp_path / "out.wav")
+    assert f"{tmp_path / 'bad.l3ac'}: " in line
     assert reason in line
 
 
-def test_decode_refuses_what_is_no_token_file(speech, tmp_path, capsys):
-    line = refused(capsys, "decode", speech, tmp_path / "out.wav")
-    assert "is not a token file" in line
+def test_decode_refuses_what_holds_no_tokens(speech, tmp_path, capsys):
+    assert str(speech) in refused(capsys, "decode", speech, tmp_path / "out.wav")
+
+
+def test_a_format_that_is_not_that_of_the_name_is_refused(speech, tmp_path, capsys):
+    line = refused(capsys, "reconstruct", speech, tmp_path / "out.wav", "--format", "flac")
+    assert "--format flac" in line
 
 
 def test_a_damaged_model_is_an_error_of_the_user(model_folder, speech, tmp_path, capsys):
