@@ -189,10 +189,11 @@ def read_encoded(
             blocks[channel].append(coders[channel].decode(stream, end - start, seed))
         except EOFError:
             whole = [channel_blocks[:index] for channel_blocks in blocks]
-            return _cut_off(name, header, whole, on_damage)
+            place = _describe_place(header, index, channel)
+            return _cut_off(f"{name}: is cut off in {place}", header, whole, on_damage)
         except ValueError as error:
             place = _describe_place(header, index, channel)
-            raise BitstreamError(f"{name}: damaged in {place}: {error}") from error
+            raise BitstreamError(f"{name}: is damaged in {place}: {error}") from error
     if stream.read(1):
         raise BitstreamError(f"{name}: goes on after its last block: something was added to it")
     return _joined(header, blocks, header.samples)
@@ -227,20 +228,17 @@ def _check_tokens(tokens: np.ndarray, header: Header) -> None:
 
 
 def _cut_off(
-    name: str,
+    reason: str,
     header: Header,
     blocks: list[list[np.ndarray]],
     on_damage: Callable[[str], None] | None,
 ) -> EncodedAudio:
-    count = len(blocks[0]) if blocks else 0
-    total = f"{header.samples / header.sample_rate:.2f} s"
-    covered = count * header.block_tokens * header.format.hop_length  # samples of the codec
+    covered = len(blocks[0]) * header.block_tokens * header.format.hop_length  # codec's samples
     samples = covered * header.sample_rate // header.format.sample_rate
-    if count == 0 or samples == 0:
-        raise BitstreamError(f"{name}: is cut off before the first whole block of its {total}")
-    message = (
-        f"{name}: is cut off: its first {samples / header.sample_rate:.2f} s of {total} are whole"
-    )
+    seconds, total = (count / header.sample_rate for count in (samples, header.samples))
+    if samples == 0:
+        raise BitstreamError(f"{reason}; nothing before it is whole")
+    message = f"{reason}; the first {seconds:.2f} s of {total:.2f} s are whole"
     if on_damage is None:
         raise BitstreamError(message)
     on_damage(message)
@@ -248,7 +246,10 @@ def _cut_off(
 
 
 def _joined(header: Header, blocks: list[list[np.ndarray]], samples: int) -> EncodedAudio:
-    tokens = np.stack([np.concatenate(channel_blocks) for channel_blocks in blocks])
+    tokens = np.empty((len(blocks), sum(map(len, blocks[0]))), np.int32)
+    for channel, channel_blocks in enumerate(blocks):
+        np.concatenate(channel_blocks, out=tokens[channel])
+    # Fewer than there are where a sample is longer than a token.
     frames = frames_of(samples, header.sample_rate, header.format)
     return EncodedAudio(
         tokens[:, :frames], samples, header.sample_rate, header.model, header.format

@@ -93,6 +93,8 @@ def read_header(stream: BinaryIO) -> tuple[Header, bytes]:
     data = prefix + rest
     if len(rest) < _CHECK.size or _CHECK.pack(zlib.crc32(data[: -_CHECK.size])) != data[-4:]:
         raise ValueError("its header is damaged: the check sum does not fit")
+    if version < 1:
+        raise ValueError("its header makes no sense: version 0 was never written")
     if version > VERSION:
         raise ValueError(
             f"needs version {version} of the format, and this reads up to {VERSION}: "
