@@ -103,7 +103,9 @@ def read_header(stream: BinaryIO) -> tuple[Header, bytes]:
     try:
         header = _parse(rest[: -_CHECK.size])
         _check(header)
-    except (struct.error, ValueError) as error:
+    except struct.error as error:
+        raise ValueError("its header makes no sense: it is too short") from error
+    except ValueError as error:
         raise ValueError(f"its header makes no sense: {error}") from error
     return header, data
 
