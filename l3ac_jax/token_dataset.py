@@ -163,7 +163,7 @@ class TokenDataset:
             shard = self.index.shards[number]
             try:
                 self._open[number] = _OpenShard(self.folder / shard.file, self.index, shard)
-            except (OSError, ValueError) as error:  # Arrow's are of these kinds
+            except Exception as error:  # each kind of damage has its own, of Arrow or of Python
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 refuse_damaged(self.folder, {shard.file: f"is damaged: {reason}"})
         return self._open[number]
@@ -191,6 +191,7 @@ class _OpenShard:
         self._columns = batch
         if (
             batch.num_rows != shard.rows
+            or any(column.null_count for column in batch.columns)
             or self.starts[0] != 0
             or len(self.values) != shard.frames
             or not np.array_equal(batch.column("frames").to_numpy() * width, np.diff(offsets))

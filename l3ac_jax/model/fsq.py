@@ -13,8 +13,9 @@ from jaxtyping import Array, Float, Int
 from .layers import PlainDense
 
 Latents = Float[Array, "b n l"]
-Levels = Int[Array, "b n l"]
 Tokens = Int[Array, "b n"]
+AnyLevels = Int[Array | np.ndarray, "*batch l"]
+AnyTokens = Int[Array | np.ndarray, "*batch"]
 
 
 def radix_basis(levels: tuple[int, ...]) -> np.ndarray:
@@ -22,16 +23,17 @@ def radix_basis(levels: tuple[int, ...]) -> np.ndarray:
     return np.cumprod([1, *levels[:-1]]).astype(np.int32)
 
 
-def levels_to_tokens(indices: Levels, levels: tuple[int, ...]) -> Tokens:
+def levels_to_tokens(indices: AnyLevels, levels: tuple[int, ...]) -> AnyTokens:
     """Tokens in [0, prod(levels)) of level indices, dimension i in [0, levels[i]).
 
     NumPy arrays give NumPy arrays, on the host.
     """
     basis = _last_axis(radix_basis(levels), indices.ndim)
-    return (indices * basis).sum(axis=-1, dtype=np.int32)
+    tokens = (indices * basis).sum(axis=-1, dtype=np.int32, keepdims=True)
+    return tokens.reshape(indices.shape[:-1])  # and not [..., 0]: of a single token, an array, too
 
 
-def tokens_to_levels(tokens: Tokens, levels: tuple[int, ...]) -> Levels:
+def tokens_to_levels(tokens: AnyTokens, levels: tuple[int, ...]) -> AnyLevels:
     """Inverse of `levels_to_tokens`."""
     axes = tokens.ndim + 1
     digits = tokens[..., None] // _last_axis(radix_basis(levels), axes)
@@ -93,11 +95,13 @@ class FSQ(nn.Module):
         indices = jnp.round(squashed * _steps(self.levels)).astype(jnp.int32)
         if noise_key is not None and self.noise_rate > 0:
             rounded = add_noise(squashed, rounded, self.levels, self.noise_rate, noise_key)
-        return self._features(rounded), levels_to_tokens(indices, self.levels)
+        tokens = jnp.asarray(levels_to_tokens(indices, self.levels))
+        return self._features(rounded), tokens
 
     def dequantize(self, tokens: Tokens) -> Float[Array, "b n f"]:
         """The quantized features that gave `tokens`."""
-        return self._features(tokens_to_levels(tokens, self.levels) / _steps(self.levels))
+        levels = jnp.asarray(tokens_to_levels(tokens, self.levels))
+        return self._features(levels / _steps(self.levels))
 
     def _features(self, unit: Latents) -> Float[Array, "b n f"]:
         codes = 2 * unit - 1
