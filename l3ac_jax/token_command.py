@@ -54,7 +54,7 @@ def tokens(
     try:
         index = _write(plan, model)
     except KeyboardInterrupt:
-        raise Interrupted(_state(output)) from None
+        raise Interrupted(_state(output, overwrite)) from None
     note(f"{output}: {_summary(index, model)}")
     if not index.failures:
         return 0
@@ -80,14 +80,14 @@ def _progress() -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _state(output: Path) -> str:
+def _state(output: Path, overwrite: bool) -> str:
     try:
         index = read_index(output)
     except TokenDatasetError:
         return "nothing was written"
     return (
         f"{_count(index.recordings, 'recording')} in {_count(len(index.shards), 'complete shard')}:"
-        " the same command goes on behind them"
+        f" the same command{' without --overwrite' if overwrite else ''} goes on behind them"
     )
 
 

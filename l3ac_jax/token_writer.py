@@ -59,8 +59,8 @@ def check_target(folder: Path, overwrite: bool) -> None:
             raise TokenDatasetError(f"{error} (--overwrite begins anew)") from None
         if index.unfinished is None:
             raise TokenDatasetError(
-                f"{folder}: is complete already, with {index.rows} rows in {len(index.shards)} "
-                "shards (--overwrite writes it anew)"
+                f"{folder}: is complete already: rows {index.rows}, shards {len(index.shards)} "
+                "(--overwrite writes it anew)"
             )
 
 
@@ -99,16 +99,18 @@ class TokenWriter:
         self.files, self._inputs = state.files, state.inputs
         self._failures = list(state.failures)
         self._waiting: list[tuple[str, EncodedAudio]] = []
+        self._waiting_frames = 0
 
     def add(self, path: str, result: EncodedAudio | Exception) -> None:
         """The next file of the input, with its tokens or why it has none."""
         if isinstance(result, Exception):
             self._failures.append((_printable(path), _reason(result)))
         else:
-            full = self._waiting_frames() + result.tokens.size > self.index.shard_tokens
+            full = self._waiting_frames + result.tokens.size > self.index.shard_tokens
             if self._waiting and full:
                 self._write_shard()
             self._waiting.append((path, result))
+            self._waiting_frames += result.tokens.size
         self.files += 1
 
     def finish(self, more_failures: Sequence[tuple[str, str]] = ()) -> Index:
@@ -127,9 +129,6 @@ class TokenWriter:
         write_index(self._folder, self.index)
         return self.index
 
-    def _waiting_frames(self) -> int:
-        return sum(encoded.tokens.size for _, encoded in self._waiting)
-
     def _write_shard(self) -> None:
         arrow = require_arrow()
         columns = schema(self.index.description)
@@ -144,7 +143,7 @@ class TokenWriter:
             shard = Shard(
                 file=path.name,
                 rows=batch.num_rows,
-                frames=self._waiting_frames(),
+                frames=self._waiting_frames,
                 bytes=temporary.stat().st_size,
                 sha256=file_sha256(temporary),
             )
@@ -160,7 +159,7 @@ class TokenWriter:
                 ),
             }
         )
-        self._waiting = []
+        self._waiting, self._waiting_frames = [], 0
         write_index(self._folder, self.index)
 
     def _columns(self) -> list:

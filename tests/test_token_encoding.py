@@ -12,6 +12,7 @@ import soundfile
 
 import l3ac_jax.token_encoding as token_encoding
 from l3ac_jax.audio import read_audio, resample, write_audio
+from l3ac_jax.cli import main
 from l3ac_jax.command import Interrupted
 from l3ac_jax.folders import exclusive
 from l3ac_jax.token_command import tokens
@@ -145,7 +146,7 @@ def test_a_folder_where_everything_fails_is_an_empty_dataset(tmp_path):
 
 def test_a_complete_dataset_is_left_alone_unless_overwrite_is_given(source, tmp_path, undisturbed):
     target = tmp_path / "undisturbed"
-    with pytest.raises(TokenDatasetError, match=r"is complete already, with 5 rows in 3 shards"):
+    with pytest.raises(TokenDatasetError, match=r"is complete already: rows 5, shards 3"):
         write(source, target)
     write(source, target, form="levels", shard_tokens=1000, overwrite=True)
     assert len(open_tokens(target).index.shards) == 1
@@ -296,6 +297,18 @@ def test_the_command_writes_what_the_codec_says_of_each_channel_alone(
         np.testing.assert_array_equal(small_codec.levels(row.values), levels.values)
 
 
+@pytest.mark.usefixtures("command_cache")
+def test_the_command_line_says_what_is_wrong_in_one_line(run, audio_folder, tmp_path, capsys):
+    (audio_folder / "empty.wav").unlink()
+    run("tokens", audio_folder, tmp_path / "out", "--levels", "--shard-tokens", 500)
+    capsys.readouterr()
+    assert main(["tokens", str(audio_folder), str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == (
+        f"l3ac-jax: error: {tmp_path / 'out'}: is complete already: rows 6, shards 3 "
+        "(--overwrite writes it anew)\n"
+    )
+
+
 def test_ctrl_c_says_how_to_go_on(command, audio_folder, tmp_path, monkeypatch):
     from l3ac_jax import batches
 
@@ -310,9 +323,9 @@ def test_ctrl_c_says_how_to_go_on(command, audio_folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(batches, "encode_files", interrupted)
     monkeypatch.setattr(token_encoding, "GROUP_FILES", 2)
-    message = "3 recordings in 3 complete shards: the same command goes on behind them"
+    message = "3 recordings in 3 complete shards: the same command without --overwrite goes on"
     with pytest.raises(Interrupted, match=message):
-        command(audio_folder, tmp_path / "out", shard_tokens=1)
+        command(audio_folder, tmp_path / "out", shard_tokens=1, overwrite=True)
     monkeypatch.setattr(batches, "encode_files", encode_files)
     assert command(audio_folder, tmp_path / "out", shard_tokens=1) == 1
     assert command(audio_folder, tmp_path / "anew", shard_tokens=1) == 1
