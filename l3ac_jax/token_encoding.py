@@ -24,8 +24,8 @@ __all__ = ["SHARD_TOKENS", "DatasetPlan", "plan_dataset"]
 SHARD_TOKENS = 4_000_000
 # Files whose tokens are in memory together. Within a group the order of the work is free, so that
 # like lengths come together. Tokens take less memory than their audio does in any usual format.
-GROUP_FILES = 2048
-GROUP_BYTES = 2**29
+GROUP_FILES = 512
+GROUP_BYTES = 2**28
 
 Result = EncodedAudio | Exception
 Encode = Callable[[list[Path]], Iterable[tuple[Path, Result]]]  # in any order
