@@ -118,7 +118,7 @@ class L3AC:
         array = checked_integers(tokens, "tokens")
         require_range(array, self.codebook_size, "tokens")
         levels = self.config.quantizer.levels
-        return np.asarray(fsq.tokens_to_levels(array.astype(np.int32), levels))  # pyright: ignore
+        return np.asarray(fsq.tokens_to_levels(array.astype(np.int32), levels))
 
     def tokens(self, levels: Int[ArrayLike, "*N D"]) -> Int[np.ndarray, "*N"]:
         """Inverse of `levels` (int32, on the host).
@@ -131,7 +131,7 @@ class L3AC:
             raise ValueError(f"levels must have {len(counts)} columns, got shape {array.shape}")
         for dimension, count in enumerate(counts):
             require_range(array[..., dimension], count, f"levels of dimension {dimension}")
-        return np.asarray(fsq.levels_to_tokens(array.astype(np.int32), counts))  # pyright: ignore
+        return np.asarray(fsq.levels_to_tokens(array.astype(np.int32), counts))
 
     def chunked_encoder(self, channels: int = 1) -> ChunkedEncoder:
         """Encodes recordings of any length piece by piece: see ChunkedEncoder."""
