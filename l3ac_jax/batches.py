@@ -15,15 +15,13 @@ from jaxtyping import Float
 
 from l3ac_jax.audio_stream import joined, open_reader
 from l3ac_jax.background import ahead
-from l3ac_jax.codec import L3AC
+from l3ac_jax.codec import LONG_SECONDS, L3AC
 from l3ac_jax.coding import check_match, encode_file
 from l3ac_jax.encoded import EncodedAudio
 from l3ac_jax.groups import Clip, Computation, computed
 
 __all__ = ["DEPTH", "Decoded", "decode_all", "encode_files"]
 
-# Seconds. What is longer goes through the codec by itself, and is not in memory at once.
-LONGEST = 40.0
 DEPTH = 32  # files that are read before they are needed, or wait to be written
 
 
@@ -80,7 +78,7 @@ def decode_all(
     def clip(path: Path, encoded: EncodedAudio) -> Clip[tuple[Path, EncodedAudio | None]]:
         codec = codec_of(path, encoded)
         check_match(codec, encoded, str(path))
-        if encoded.codec_samples > LONGEST * codec.sample_rate:
+        if encoded.codec_samples > LONG_SECONDS * codec.sample_rate:
             blocks = codec.decode_chunks(encoded.tokens)
             return Clip((path, None), result=Decoded(encoded, blocks, is_long=True))
         if codec not in computations:
@@ -121,7 +119,7 @@ class _Recording:
 def _read(path: Path, rate: int) -> _Recording | None:
     """None for what is too long to be in memory at once."""
     with open_reader(path) as reader:
-        if reader.expected_samples > LONGEST * reader.sample_rate:
+        if reader.expected_samples > LONG_SECONDS * reader.sample_rate:
             return None
         return _Recording(joined(reader.blocks(rate)), reader.samples, reader.sample_rate)
 

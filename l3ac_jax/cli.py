@@ -28,6 +28,7 @@ from l3ac_jax.command import (
 )
 from l3ac_jax.config import PUBLISHED, published_config
 from l3ac_jax.hub import missing_weights, weights_folder
+from l3ac_jax.token_command import tokens
 
 DESCRIPTION = "L3AC, a neural audio codec: audio files and folders to tokens and back."
 
@@ -162,6 +163,9 @@ def decode(
     if input.is_dir():
         return cli_folders.decode_folder(input, output, model, format, overwrite)
     return cli_files.decode_single(input, output, model, format, overwrite)
+
+
+app.command(tokens)
 
 
 @app.command

@@ -145,7 +145,7 @@ def _plan(
     check_trees(input, output)
     found = find_files(input, endings)
     planned = jobs(input, output, found.files, ending)
-    removed = remove_leftovers(output, planned)
+    removed = remove_leftovers(planned)
     if removed:
         note(f"{output}: removed {_count(removed, 'unfinished file')} of an earlier run")
     return _Work(output, found, planned, overwrite)

@@ -96,6 +96,7 @@ def user_errors() -> tuple[type[ValueError], ...]:
         ("hub", "DownloadError"),
         ("pretrained", "ModelNotFoundError"),
         ("spool", "SpoolError"),
+        ("token_index", "TokenDatasetError"),
         ("torch_files", "WeightsError"),
         ("trees", "TreeError"),
     )

@@ -95,7 +95,11 @@ def find_files(root: Path, endings: Collection[str]) -> Found:
 
 
 def _is_loop(folder: Path) -> bool:
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+    if not folder.is_symlink():
+        return False
+    pointed_at = folder.resolve()
+    # the way here can have led through other links
+    return any(parent.resolve().is_relative_to(pointed_at) for parent in folder.absolute().parents)
 
 
 def jobs(
@@ -126,7 +130,7 @@ def jobs(
     return [Job(source / file, target / names[file]) for file in sorted(names)]
 
 
-def remove_leftovers(target: Path, planned: Iterable[Job]) -> int:
+def remove_leftovers(planned: Iterable[Job]) -> int:
     """Remove the temporary files that killed processes have left of these targets; their number."""
     names: dict[Path, set[str]] = defaultdict(set)
     for job in planned:
