@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from l3ac_jax.audio_stream import joined, open_reader
 from l3ac_jax.background import ahead
-from l3ac_jax.codec import LONG_SECONDS, L3AC
+from l3ac_jax.codec import L3AC, LONG_SECONDS
 from l3ac_jax.coding import check_match, encode_file
 from l3ac_jax.encoded import EncodedAudio
 from l3ac_jax.groups import Clip, Computation, computed

@@ -50,7 +50,7 @@ def test_converted_blocks_have_the_length_that_is_asked_for(size, rates):
 )
 def test_what_is_no_audio_is_refused(tmp_path, samples, reason):
     soundfile.write(tmp_path / "a.wav", samples, 16000, "FLOAT")
-    with pytest.raises(AudioError, match=rf"a\.wav: .*{reason}"):  # noqa: PT012, SIM117
+    with pytest.raises(AudioError, match=rf"a\.wav: .*{reason}"):  # noqa: SIM117
         with open_reader(tmp_path / "a.wav") as reader:
             joined(reader.blocks(8000))
 
