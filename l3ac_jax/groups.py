@@ -49,8 +49,9 @@ class Computation:
     def size(self, bucket: int) -> int:
         """Rows to compute together.
 
-        On a CPU one: there, more take as long for each (measured: up to a quarter longer, since
-        fewer blocks stay in the cache), and would be compiled again.
+        On a CPU one: its cores are busy with that, more rows do not fit its cache, and each number
+        of rows would be compiled. (3kbps, clips of 2.4 s on two cores: a second of audio takes 11,
+        13 and 13 ms to encode and 47, 54 and 58 ms to decode with 1, 4 and 8 rows.)
         """
         if jax.default_backend() == "cpu":
             return 1
