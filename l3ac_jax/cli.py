@@ -96,11 +96,10 @@ def reconstruct(
     can be stopped and run again.
 
     Args:
-        input: WAV, FLAC, OGG or MP3 file at any sample rate, a folder, or - for standard input.
-        output: Where to write; for a file, the ending decides on the format. - is standard output.
+        input: WAV, FLAC, OGG or MP3 file at any sample rate, a folder, or - (standard input).
+        output: Where to write; of a file, the ending says the format. - is standard output.
         model: Published name or model folder.
-        format: wav, flac, ogg, opus or mp3, for a folder (unless given, each file keeps its own)
-            and for standard output (wav).
+        format: wav, flac, ogg, opus or mp3. Unless given, a folder's files keep theirs, - is wav.
         overwrite: Replace what is there already.
     """
     if input.is_dir():
@@ -119,18 +118,16 @@ def encode(
 ) -> int:
     """Encode audio to tokens, in .l3ac files: a file, or all files below a folder.
 
+    Channels are coded one by one, and audio of any length in memory that does not grow with it.
     Of a folder the same tree is made under OUT: a/b.wav becomes a/b.l3ac, or a/b.wav.l3ac where
     there is also, for example, a/b.flac. What is there already is skipped, so that the command can
     be stopped and run again.
 
     Args:
-        input: WAV, FLAC, OGG or MP3 file at any sample rate, a folder, or - for standard input.
-            Channels are coded one by one.
-        output: Where to write: a name that ends with .l3ac, a folder for a folder, or - for
-            standard output.
+        input: WAV, FLAC, OGG or MP3 file at any sample rate, a folder, or - (standard input).
+        output: Where to write: a name that ends with .l3ac, a folder, or - (standard output).
         model: Published name or model folder.
-        entropy: How tokens are written: plain, at their nominal rate, or adaptive, which is
-            slower and usually smaller.
+        entropy: Tokens at their nominal rate (plain), or usually smaller, and slower (adaptive).
         overwrite: Replace what is there already.
     """
     if input.is_dir():
@@ -153,11 +150,10 @@ def decode(
     cut off is decoded as far as it goes, and the exit code is then 1.
 
     Args:
-        input: A file that `l3ac-jax encode` wrote, a folder, or - for standard input.
-        output: Where to write; for a file, the ending decides on the format. - is standard output.
+        input: A file that `l3ac-jax encode` wrote, a folder, or - (standard input).
+        output: Where to write; of a file, the ending says the format. - is standard output.
         model: Published name or model folder; unless given, the one that the tokens name.
-        format: wav, flac, ogg, opus or mp3, for a folder and for standard output (wav unless
-            given).
+        format: wav (unless given), flac, ogg, opus or mp3, for a folder and for -.
         overwrite: Replace what is there already.
     """
     if input.is_dir():
