@@ -10,7 +10,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import huggingface_hub.constants as hub_constants
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
@@ -45,14 +44,11 @@ def model_folder(tmp_path_factory) -> Path:
     """A model folder with a small codec, hop length 6, random weights."""
     from l3ac_jax.checkpoint import save_model
     from l3ac_jax.config import ExperimentConfig
-    from l3ac_jax.model.network import Network
+    from l3ac_jax.evaluation.random_params import random_params
     from tests.small_configs import SMALL_CONFIGS
 
     config = SMALL_CONFIGS["baseline"]
-    audio = jnp.zeros((1, config.hop_length))
-    shapes = jax.eval_shape(Network(config).init, jax.random.key(0), audio)["params"]
-    random = np.random.default_rng(0)
-    params = jax.tree.map(lambda leaf: random.normal(0, 0.3, leaf.shape).astype("f4"), shapes)
+    params = random_params(config, 0)  # which give many different tokens
     folder = tmp_path_factory.mktemp("models") / "small"
     save_model(folder, ExperimentConfig(model=config), params)
     return folder
