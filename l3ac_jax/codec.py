@@ -38,9 +38,9 @@ from l3ac_jax.model.network import Network
 
 __all__ = ["L3AC", "ChunkedEncoder"]
 
-# Longer clips are coded in pieces. One pass through 39.8 s, a bucket, takes 1.5 GB on a CPU, through
-# 63 s 1.8 GB, pieces take 1.1 GB; the commands take two clips at a time. Encoding takes the same
-# time, decoding 1.8 times as long.
+# Longer clips are coded in pieces. On a CPU, one pass through 39.8 s, which is a bucket, takes
+# 1.5 GB, through 63 s 1.8 GB, and pieces take 1.1 GB; the commands take two clips at a time.
+# Encoding takes the same time, decoding twice the time.
 LONG_SECONDS = 39.8
 
 
