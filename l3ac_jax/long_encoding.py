@@ -1,7 +1,8 @@
 """Encoding recordings of any length, in memory that does not grow with them.
 
 The encoder's convolutions and its transformer are applied to overlapping pieces (pieces.py), so
-that the tokens are those of one pass.
+that the tokens are those of one pass. On a CPU XLA rounds residual units otherwise for other sizes
+of their blocks (model/blocks.py), which now and then decides a token: one of some ten thousand.
 """
 
 from __future__ import annotations
