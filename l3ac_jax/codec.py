@@ -190,7 +190,7 @@ class L3AC:
         return self.config.transformer.attention == "local" and self.config.grn == "published"
 
     def is_long(self, samples: int) -> bool:
-        """Whether a clip of so many samples is coded in pieces; the result does not depend on it.
+        """Whether a clip of so many samples is coded in pieces: the same but for rounding.
 
         That takes less memory, and for decoding more time.
         """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 import tempfile
@@ -82,7 +81,7 @@ class NeuralCodec:
             parameters=parameters,
             levels=codec.config.quantizer.levels,
         )
-        self.identity = _checksum(codec)
+        self.identity = codec.token_format.config + codec.token_format.weights
         self._compiled: set[int] = set()
 
     def code(self, audio: Audio) -> Coded:
@@ -105,15 +104,6 @@ class NeuralCodec:
             middle - start,
             end - middle,
         )
-
-
-def _checksum(codec: L3AC) -> str:
-    """Of its configuration and parameters."""
-    digest = hashlib.sha256(codec.config.model_dump_json().encode())
-    for path, leaf in jax.tree.leaves_with_path(codec.params):
-        digest.update(jax.tree_util.keystr(path).encode())
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()
 
 
 # Bits of a frame, and its samples at 8 kHz. Files hold whole bytes for each frame, which counts
