@@ -34,6 +34,7 @@ UNCLIPPED_SUBTYPES = {"FLOAT", "DOUBLE"}
 WRITE_BLOCK = 65536
 # RIFF counts bytes in 32 bits. RF64, the same with 64, takes its place where that is not enough.
 RIFF_BYTES = 2**32 - 2**16
+HEAD_BYTES = 256  # what comes before the samples
 SAMPLE_BYTES = {"PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}  # the others have at most 2
 
 
@@ -217,10 +218,12 @@ def open_writer(
     try:
         with (
             complete_file(path, overwrite) as temporary,
-            temporary.open("wb") as stream,
+            temporary.open("w+b") as stream,
             _open_for_writing(stream, path, channels, sample_rate, subtype, length) as file,
         ):
             yield AudioWriter(file, clips=subtype not in UNCLIPPED_SUBTYPES)
+            file.close()
+            _forget_time(stream)
     except soundfile.LibsndfileError as error:
         raise _cannot_write(path, channels, sample_rate, subtype, error) from error
 
@@ -239,6 +242,19 @@ def _open_for_writing(
     return soundfile.SoundFile(
         stream, "w", sample_rate, channels, format=container, subtype=subtype
     )
+
+
+def _forget_time(stream: BinaryIO) -> None:
+    """Clear when a WAV file was written: the same audio makes the same file.
+
+    libsndfile gives files of floating-point samples a PEAK chunk: version, time, peaks.
+    """
+    stream.seek(0)
+    head = stream.read(HEAD_BYTES)
+    place = head.find(b"PEAK")
+    if head[:4] in (b"RIFF", b"RF64") and place >= 0:
+        stream.seek(place + 12)
+        stream.write(bytes(4))
 
 
 def _cannot_write(

@@ -1,5 +1,6 @@
 """Audio files: what is read, what is refused, what is written, and conversion between rates."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,16 @@ def test_what_a_container_cannot_hold_is_refused_before_and_while_writing(
 def test_checking_an_output_leaves_nothing_behind(tmp_path):
     check_audio_output(tmp_path / "out.wav", 2, 16000, "PCM_16", overwrite=False)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_the_same_audio_makes_the_same_wav_at_another_time(subtype, tmp_path):
+    samples = np.linspace(-1, 1, 100, dtype=np.float32)[None]
+    write_audio(tmp_path / "first.wav", samples, 16000, subtype)
+    time.sleep(1.1)  # the time in a file counts seconds
+    write_audio(tmp_path / "second.wav", samples, 16000, subtype)
+    assert (tmp_path / "first.wav").read_bytes() == (tmp_path / "second.wav").read_bytes()
+    assert soundfile.info(tmp_path / "first.wav").subtype == subtype
 
 
 def test_an_unknown_ending_is_refused():
