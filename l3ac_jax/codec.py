@@ -190,9 +190,9 @@ class L3AC:
         return self.config.transformer.attention == "local" and self.config.grn == "published"
 
     def is_long(self, samples: int) -> bool:
-        """Whether a clip of so many samples is coded in pieces: the same but for rounding.
+        """Whether a clip of so many samples is coded in pieces: the same tokens, the same audio.
 
-        That takes less memory, and for decoding more time.
+        That takes less memory, and for decoding more time. The audio differs by its rounding.
         """
         return self.has_bounds and samples > LONG_SECONDS * self.sample_rate
 

@@ -1,8 +1,8 @@
 """Encoding recordings of any length, in memory that does not grow with them.
 
 The encoder's convolutions and its transformer are applied to overlapping pieces (pieces.py), so
-that the tokens are those of one pass. On a CPU XLA rounds residual units otherwise for other sizes
-of their blocks (model/blocks.py), which now and then decides a token: one of some ten thousand.
+that the tokens are those of one pass: on a CPU to the bit, because residual units and norms are
+computed in blocks of one size (model/blocks.py).
 """
 
 from __future__ import annotations

@@ -18,11 +18,18 @@ from l3ac_jax.config_tables import (
 )
 
 
+class LayerRate(Table, frozen=True):
+    """A layer, as `decoder.output`, whose parameters have `factor` times the learning rate."""
+
+    layer: str
+    factor: Positive
+
+
 class OptimizerConfig(Table, frozen=True):
     """AdamW on a one-cycle schedule; Adam, when `weight_decay` is 0.
 
     The learning rate goes from `initial_rate` to `peak_rate` in the share `warmup` of the steps,
-    back in as many, and on to `final_rate`.
+    back in as many, and on to `final_rate`; for `layers`, times a factor.
     """
 
     initial_rate: Positive = 5e-5
@@ -32,6 +39,7 @@ class OptimizerConfig(Table, frozen=True):
     weight_decay: NonNegative = 0.0
     clip_norm: Positive = 1e4
     eps: Positive = 1e-8
+    layers: tuple[LayerRate, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -15,6 +15,7 @@ from l3ac_jax import codec as codec_module
 from l3ac_jax import long_decoding, long_encoding
 from l3ac_jax.chunks import ChunkedEncoder
 from l3ac_jax.codec import L3AC
+from l3ac_jax.model.network import Network
 from l3ac_jax.model.reach import Span
 from l3ac_jax.pieces import Geometry, Own, Pieces
 from l3ac_jax.spool import Spool, SpoolError
@@ -51,6 +52,22 @@ def test_pieces_give_the_tokens_and_the_audio_of_one_pass(name, monkeypatch):
     assert rms(np.asarray(pieces.decode(tokens)) - whole.decode(tokens)) < AUDIO_RMS
     by_features = pieces.decode_audio(features)
     assert rms(np.asarray(by_features) - whole.decode(tokens)) < AUDIO_RMS
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="about how XLA rounds on CPUs")
+def test_features_of_a_published_size_are_the_same_to_the_bit_in_pieces():
+    codec = codec_of("3kbps")
+    seconds, hop = 25, codec.config.encoder_hop
+    audio = speech(seconds * codec.sample_rate // hop * hop)
+    network = Network(codec.config, folded=True, blocked=True)
+    params = {"params": codec._folded}
+    encode = jax.jit(partial(network.apply, method=lambda module, *x: module.encoder(*x)))
+    whole = np.asarray(encode(params, audio, np.array([audio.shape[1]])))[0]
+    encoder = codec.long_encoder
+    pieces = Pieces(encoder._samples, encoder._convolved)
+    parts = [*pieces.push(audio[0]), *pieces.finish()]
+    assert len(parts) > 1
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
 def test_clips_of_a_batch_end_where_their_lengths_say(monkeypatch):

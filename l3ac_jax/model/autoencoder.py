@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from . import ops
+from .blocks import in_blocks
 from .layers import (
     BlockOptions,
     Conv,
@@ -51,7 +52,11 @@ class EncoderStage(nn.Module):
         for unit in self.unit:
             x = unit(x, lengths)
         x = self.down(x)
-        return self.norm(x) if self.options.use_norm else x
+        if not self.options.use_norm:
+            return x
+        return in_blocks(
+            self.norm, x, None, 0, 4 * self.features, self.options.blocked, method="__call__"
+        )
 
     def reach(self, span: Span) -> Span:
         return chain([*self.unit, self.down], span)

@@ -1,13 +1,17 @@
 """Adam and AdamW under the three-phase one-cycle schedule, from optax, as PyTorch has them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from l3ac_jax.config import ConfigError
 from l3ac_jax.training_config import OptimizerConfig
 
 Schedule = Callable[[ArrayLike], Float[Array, ""]]
@@ -72,3 +76,33 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
         weight_decay=config.weight_decay,
     )
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), adam)
+
+
+def rate_factors(config: OptimizerConfig, params: dict) -> Float[Array, " parameters"] | float:
+    """What the learning rate of each parameter is multiplied by, in the order of one vector.
+
+    Raises ConfigError for layers that are not there.
+    """
+    if not config.layers:
+        return 1.0
+    paths = [_dotted(path) for path, _ in jax.tree.leaves_with_path(params)]
+    for rate in config.layers:
+        if not any(_is_inside(path, rate.layer) for path in paths):
+            first = ", ".join(dict.fromkeys(path.rsplit(".", 1)[0] for path in paths[:9]))
+            raise ConfigError(
+                f"training.optimizer.layers: there is no layer {rate.layer!r}; there are {first}..."
+            )
+
+    def factor(path, leaf):
+        rates = [rate.factor for rate in config.layers if _is_inside(_dotted(path), rate.layer)]
+        return jnp.full(leaf.shape, math.prod(rates), leaf.dtype)
+
+    return ravel_pytree(jax.tree.map_with_path(factor, params))[0]
+
+
+def _dotted(path: tuple) -> str:
+    return ".".join(key.key for key in path)
+
+
+def _is_inside(path: str, layer: str) -> bool:
+    return path == layer or path.startswith(f"{layer}.")

@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from l3ac_jax.model.network import init_params
 from l3ac_jax.training.objective import Batch, Objective, Terms
-from l3ac_jax.training.optimizer import make_optimizer
+from l3ac_jax.training.optimizer import make_optimizer, rate_factors
 from l3ac_jax.training_config import TrainingConfig
 
 
@@ -53,6 +53,7 @@ class Steps:
         """
         init_key, judge_key, key = jax.random.split(key, 3)
         params = params or init_params(self.objective.config, init_key)
+        rate_factors(self.config.optimizer, params)  # a layer that is not there: now or never
         judges = judge_state = None
         if self.objective.adversarial:
             audio = jnp.zeros((1, self.objective.config.sample_rate))
@@ -103,6 +104,7 @@ class Steps:
         judges, judge_state, metrics, finite = _update(
             lambda p, part, _: grad(p, state.params, part),
             self._discriminator_optimizer,
+            rate_factors(self.config.discriminator.optimizer, state.discriminators),
             state.discriminators,
             state.discriminator_optimizer,
             self._micro_batches(batch),
@@ -130,6 +132,7 @@ class Steps:
         params, optimizer, metrics, finite = _update(
             lambda p, part, key: grad(p, state.discriminators, whisper, part, key),
             self._optimizer,
+            rate_factors(self.config.optimizer, state.params),
             state.params,
             state.optimizer,
             self._micro_batches(batch),
@@ -170,6 +173,7 @@ class Steps:
 def _update(
     gradient: Callable,
     optimizer: optax.GradientTransformation,
+    factors: Float[Array, " parameters"] | float,
     params: dict,
     state: optax.OptState,
     parts: PyTree,
@@ -199,7 +203,7 @@ def _update(
     updates, new_state = optimizer.update(flat_slope, state, flat_params)
     chosen, new_state = jax.tree.map(
         partial(jnp.where, finite),
-        (optax.apply_updates(flat_params, updates), new_state),
+        (optax.apply_updates(flat_params, factors * updates), new_state),
         (flat_params, state),
     )
     rate = state[1].hyperparams["learning_rate"]  # type: ignore[index]
