@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import flax.struct
 import jax
@@ -203,7 +204,7 @@ def _update(
     updates, new_state = optimizer.update(flat_slope, state, flat_params)
     chosen, new_state = jax.tree.map(
         partial(jnp.where, finite),
-        (optax.apply_updates(flat_params, factors * updates), new_state),
+        (flat_params + factors * cast(Array, updates), new_state),
         (flat_params, state),
     )
     rate = state[1].hyperparams["learning_rate"]  # type: ignore[index]

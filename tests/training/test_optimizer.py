@@ -7,9 +7,10 @@ import optax
 import pytest
 import torch
 
+from l3ac_jax.config import ConfigError
 from l3ac_jax.official_training import official_optimizer
-from l3ac_jax.training.optimizer import make_optimizer, one_cycle
-from l3ac_jax.training_config import OptimizerConfig
+from l3ac_jax.training.optimizer import make_optimizer, one_cycle, rate_factors
+from l3ac_jax.training_config import LayerRate, OptimizerConfig
 
 
 @pytest.mark.parametrize("steps", [10, 37, 100])
@@ -69,3 +70,24 @@ def test_the_schedule_can_be_read_from_the_state():
     state = optimizer.init({"a": jnp.zeros(2)})
     assert set(state[1].hyperparams) == {"learning_rate", "b1"}
     assert state[1].hyperparams["learning_rate"] == pytest.approx(5e-5)
+
+
+TREE = jax.tree.map(
+    jnp.zeros, {"encoder": {"output": {"bias": 2, "kernel": 4}}, "out": 1}
+)  # vectors of so many entries
+
+
+def test_factors_are_those_of_a_layer_and_of_all_within_it():
+    layers = (LayerRate(layer="encoder.output", factor=0.5), LayerRate(layer="encoder", factor=4.0))
+    factors = rate_factors(OptimizerConfig(layers=layers), TREE)
+    # in the order of one vector: by name
+    np.testing.assert_array_equal(factors, [2.0] * 6 + [1.0])
+    assert rate_factors(OptimizerConfig(), TREE) == 1.0
+
+
+def test_a_layer_that_is_not_there_is_named():
+    layers = (LayerRate(layer="encoder.outpu", factor=0.5),)
+    with pytest.raises(
+        ConfigError, match=r"no layer .*encoder.outpu.*; there are encoder.output, out"
+    ):
+        rate_factors(OptimizerConfig(layers=layers), TREE)

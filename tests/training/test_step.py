@@ -185,3 +185,28 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_counts():
     again, _ = take(after, batch(2), None, False)
     assert (int(again.skipped), int(again.skipped_in_row)) == (1, 0)
     assert distance(flatten(again.params), flatten(good.params)) > 0
+
+
+def test_a_layer_with_a_factor_moves_that_much_less_and_the_others_as_before():
+    def first_step(layers: list[dict]) -> tuple[dict, dict]:
+        settings = TrainingConfig.model_validate(
+            {
+                "loss": {**LOSS, "adversarial": 0.0},
+                "discriminator": {"every": 5},
+                "optimizer": {"layers": layers},
+            }
+        )
+        steps = Steps(make_objective(NOISELESS, settings), settings, TOTAL)
+        init = jax.jit(steps.init, compiler_options=QUICK_COMPILE)
+        start = init(jax.random.key(0), pair("baseline").params)
+        take = jax.jit(steps.take, static_argnums=3, compiler_options=QUICK_COMPILE)
+        after, _ = take(start, batch(0), None, False)
+        return flatten(start.params), flatten(after.params)
+
+    start, plain = first_step([])
+    _, slower = first_step([{"layer": "decoder.output", "factor": 0.25}])
+    for name, before in start.items():
+        factor = 0.25 if name.startswith("decoder/output/") else 1.0
+        expected = before + factor * (plain[name] - before)
+        np.testing.assert_allclose(slower[name], expected, rtol=1e-6, atol=1e-7)  # float32
+    assert distance(slower, start) > 0
