@@ -4,7 +4,7 @@ r"""Evaluate codecs on recordings: quality, pitch, tokens and speed, by domain.
     python experiments/evaluate.py runs/smoke tests/fixtures --out runs/smoke-evaluation \
         --references codec2:3200 opus --speaker --dnsmos
 
-MODELs are published names, model folders or training runs; DATA is a folder of audio files, whose
+MODELs are names, model folders or files, or training runs; DATA is a folder of audio files, whose
 first subfolders are the domains. Prints tables with 95 % confidence intervals (bootstrap over
 clips) and writes DIR/evaluation.json, DIR/clips.csv and DIR/audio. Run again, it goes on where it
 was interrupted. Files that cannot be used are named at the end; the exit code is then 1.

@@ -19,7 +19,7 @@ class EvaluationOptions:
 
     # One field: as two, all words go to the first.
     inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL... DATA")]
-    """Published names, model folders or training runs; then a folder of audio files, or a file."""
+    """Names, model folders or files, or training runs; then a folder of audio files, or a file."""
     references: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CODEC")] = ()
     """Other codecs beside the models: opus and codec2, each at its rates nearest to the models',
     opus:RATE (bit/s) or codec2:MODE. They need opus-tools and codec2 installed."""

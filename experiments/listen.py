@@ -4,7 +4,7 @@ r"""A page to listen to codecs: originals and reconstructions, spectrograms, sco
     python experiments/listen.py runs/smoke recordings --clips 6 --out smoke.html \
         --references opus:6000 --keep runs/smoke-listening
 
-MODELs are published names, model folders or training runs; DATA is a folder of audio files, whose
+MODELs are names, model folders or files, or training runs; DATA is a folder of audio files, whose
 first subfolders are the domains, or one file. The page is one HTML file, which browsers open
 without a network. It holds all audio: each second takes about 40 kB for each model, and as much for
 the original, so 12 clips of 10 s with two models make 15 MB. Files that cannot be used are named at

@@ -4,7 +4,7 @@ r"""What a token and a sample of decoded audio depend on: receptive field, look-
     python experiments/receptive_field.py configs/3kbps.toml --figure field.png
     python experiments/receptive_field.py runs/1kbps --token 30 --sample 8000 --audio speech.wav
 
-MODEL is a published name, a model folder or a training run; of a configuration file (.toml) the
+MODEL is a name, a model folder or file, or a training run; of a configuration file (.toml) the
 network gets random parameters, each off its initial value, that belong to --seed.
 
 Printed are the structural receptive field, which follows from the configuration alone; the samples
@@ -51,7 +51,7 @@ class Options:
     """What to look at."""
 
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-    """Published name, model folder, training run, or configuration file."""
+    """Name, model folder or file, training run, or configuration file."""
     figure: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Draw derivatives and influence by distance; .png, .pdf or .svg."""
     audio: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None

@@ -1,6 +1,6 @@
 """L3AC, a lightweight neural audio codec with a single quantizer, in JAX.
 
-codec = l3ac_jax.get_model("3kbps")
+codec = l3ac_jax.get_model()
 tokens = codec.encode(audio)
 audio = codec.decode(tokens)
 

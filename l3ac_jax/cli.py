@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import tyro
@@ -26,7 +27,7 @@ from l3ac_jax.command import (
     Overwrite,
     user_errors,
 )
-from l3ac_jax.config import PUBLISHED, published_config
+from l3ac_jax.config import BUNDLED, DEFAULT_MODEL, PUBLISHED, named_config
 from l3ac_jax.hub import missing_weights, weights_folder
 from l3ac_jax.token_command import tokens
 
@@ -64,10 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @app.command
 def models() -> None:
-    """List the published models: what --model takes, beside model folders."""
+    """List the models by name: what --model takes, beside model folders and files."""
     table = Table("model", "bit/s", "tokens/s", "codebook", "hop", "window", "weights")
-    for name in PUBLISHED:
-        config = published_config(name).model
+    for name in (*BUNDLED, *PUBLISHED):
+        config = named_config(name).model
         table.add_row(
             name,
             f"{config.bitrate:.0f}",
@@ -75,9 +76,15 @@ def models() -> None:
             f"{config.codebook_size}",
             f"{config.hop_length}",
             f"{config.window_seconds:.2f} s",
-            "not here yet" if missing_weights(name) else str(weights_folder(name)),
+            _weights(name),
         )
     Console(soft_wrap=True).print(table)
+
+
+def _weights(name: str) -> str:
+    if name in BUNDLED:
+        return "bundled (default)" if name == DEFAULT_MODEL else "bundled"
+    return "to be downloaded" if missing_weights(name) else str(weights_folder(name))
 
 
 @app.command
@@ -85,7 +92,7 @@ def reconstruct(
     input: Input,
     output: Output,
     /,
-    model: Model = "3kbps",
+    model: Model = DEFAULT_MODEL,
     format: Format = None,
     overwrite: Overwrite = False,
 ) -> int:
@@ -98,7 +105,7 @@ def reconstruct(
     Args:
         input: WAV, FLAC, OGG or MP3 file at any sample rate, a folder, or - (standard input).
         output: Where to write; of a file, the ending says the format. - is standard output.
-        model: Published name or model folder.
+        model: Name (see `l3ac-jax models`), or model folder or file.
         format: wav, flac, ogg, opus or mp3. Unless given, a folder's files keep theirs, - is wav.
         overwrite: Replace what is there already.
     """
@@ -112,7 +119,7 @@ def encode(
     input: Input,
     output: Output,
     /,
-    model: Model = "3kbps",
+    model: Model = DEFAULT_MODEL,
     entropy: Entropy = "plain",
     overwrite: Overwrite = False,
 ) -> int:
@@ -126,7 +133,7 @@ def encode(
     Args:
         input: WAV, FLAC, OGG or MP3 file at any sample rate, a folder, or - (standard input).
         output: Where to write: a name that ends with .l3ac, a folder, or - (standard output).
-        model: Published name or model folder.
+        model: Name (see `l3ac-jax models`), or model folder or file.
         entropy: Tokens at their nominal rate (plain), or usually smaller, and slower (adaptive).
         overwrite: Replace what is there already.
     """
@@ -152,7 +159,7 @@ def decode(
     Args:
         input: A file that `l3ac-jax encode` wrote, a folder, or - (standard input).
         output: Where to write; of a file, the ending says the format. - is standard output.
-        model: Published name or model folder; unless given, the one that the tokens name.
+        model: As for encode; unless given, the one that the tokens name.
         format: wav (unless given), flac, ogg, opus or mp3, for a folder and for -.
         overwrite: Replace what is there already.
     """
@@ -165,13 +172,23 @@ app.command(tokens)
 
 
 @app.command
-def demo() -> int:
-    """Reconstruct a recording with this and the official implementation, and compare."""
-    from l3ac_jax.compilation import keep_compiled_programs
+def demo(
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("l3ac-demo"),
+    model: Model = DEFAULT_MODEL,
+) -> int:
+    """Reconstruct a few recordings, to listen to and to look at.
+
+    Speech in two languages and music, which come with the package, are encoded to files and
+    decoded again. A table tells what that takes; spectrograms and a page to listen to are made
+    where the packages of `pip install 'l3ac-jax[train]'` are there.
+
+    Args:
+        out: Folder to make. It may be there already if an earlier demo made it.
+        model: Name (see `l3ac-jax models`), or model folder or file.
+    """
     from l3ac_jax.demo import run_demo
 
-    keep_compiled_programs()
-    return run_demo()
+    return run_demo(out, model)
 
 
 def _interrupt(*_: Any) -> NoReturn:

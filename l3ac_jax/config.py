@@ -29,6 +29,8 @@ from l3ac_jax.toml_layers import COMMAND_LINE, ConfigError, Origins, read_layers
 from l3ac_jax.training_config import TrainingConfig
 
 __all__ = [
+    "BUNDLED",
+    "DEFAULT_MODEL",
     "PUBLISHED",
     "CodecConfig",
     "ConfigError",
@@ -40,10 +42,13 @@ __all__ = [
     "TransformerConfig",
     "dump_config",
     "load_config",
+    "named_config",
     "published_config",
 ]
 
 PUBLISHED = ("0k75bps", "1kbps", "1k5bps", "3kbps")
+BUNDLED = ("small",)  # in this package, with their weights
+DEFAULT_MODEL = "small"
 
 
 class ExperimentConfig(Table, frozen=True):
@@ -105,6 +110,13 @@ def published_config(name: str) -> ExperimentConfig:
     if name not in PUBLISHED:
         raise ConfigError(f"{name!r} is not a published model: there are {', '.join(PUBLISHED)}")
     return load_config(_configs_folder() / f"{name}.toml")
+
+
+def named_config(name: str) -> ExperimentConfig:
+    """The configuration of a bundled or published model. Raises ConfigError for other names."""
+    if name in BUNDLED:
+        return load_config(_configs_folder() / f"{name}.toml")
+    return published_config(name)
 
 
 def _configs_folder() -> Path:

@@ -1,4 +1,4 @@
-"""Where codecs come from: a published name, a model folder, or a training run."""
+"""Where codecs come from: a name, a model folder, a model file, or a training run."""
 
 from __future__ import annotations
 
@@ -14,28 +14,36 @@ from l3ac_jax.checkpoint import (
     load_model,
 )
 from l3ac_jax.codec import L3AC
-from l3ac_jax.config import PUBLISHED, CodecConfig, published_config
-from l3ac_jax.hub import WEIGHT_FILES, download_weights
+from l3ac_jax.config import BUNDLED, DEFAULT_MODEL, PUBLISHED, CodecConfig, published_config
+from l3ac_jax.hub import WEIGHT_FILES, download_weights, missing_weights
+from l3ac_jax.model_file import ENDING, load_model_file
 from l3ac_jax.torch_weights import from_torch
 
 __all__ = ["L3AC", "ModelNotFoundError", "get_model", "list_models"]
 
+BUNDLED_FOLDER = Path(__file__).parent / "models"
+
 
 class ModelNotFoundError(ValueError):
-    """A name that is no published model, or a folder that holds no model."""
+    """A name that is no model's, or a file or folder that holds none."""
 
 
-def list_models() -> list[str]:
-    """The names that get_model takes, beside folders."""
-    return list(PUBLISHED)
+def list_models() -> dict[str, str]:
+    """The names that get_model takes, beside files and folders, and where each one's weights are.
+
+    "bundled" (in this package), "downloaded" (in the user's cache), or "to be downloaded".
+    """
+    return dict.fromkeys(BUNDLED, "bundled") | {
+        name: "to be downloaded" if missing_weights(name) else "downloaded" for name in PUBLISHED
+    }
 
 
-def get_model(name: str | os.PathLike[str]) -> L3AC:
-    """A codec with its weights, by published name, from a model folder or from a training run.
+def get_model(name: str | os.PathLike[str] = DEFAULT_MODEL) -> L3AC:
+    """A codec with its weights, by name, from a model folder or file, or from a training run.
 
-    A published name means the published model even where a folder is called the same (for that,
-    give "./3kbps"); its weights are downloaded into the user's cache the first time. Of a training
-    run it is the best checkpoint.
+    A name of `list_models` means that model even where a folder is called the same (for that, give
+    "./3kbps"). Weights of published models are downloaded into the user's cache the first time;
+    bundled ones need no network. Of a training run it is the best checkpoint.
 
     Raises ModelNotFoundError, DownloadError (no weights and no network), or WeightsError or
     ConfigError (a damaged file); all of them are ValueErrors.
@@ -50,6 +58,10 @@ def load_params(name: str | os.PathLike[str]) -> tuple[CodecConfig, dict[str, An
     if name in PUBLISHED:
         config = published_config(name).model
         return config, from_torch(download_weights(name), config)
+    if name in BUNDLED:
+        return load_model_file(BUNDLED_FOLDER / f"{name}{ENDING}")
+    if name.endswith(ENDING) and Path(name).is_file():
+        return load_model_file(name)
     experiment, params = load_model(_model_folder(Path(name)))
     return experiment.model, params
 
@@ -57,8 +69,10 @@ def load_params(name: str | os.PathLike[str]) -> tuple[CodecConfig, dict[str, An
 def _model_folder(folder: Path) -> Path:
     """The folder itself, or the best checkpoint of a training run."""
     if not folder.is_dir():
-        names = ", ".join(PUBLISHED)
-        raise ModelNotFoundError(f"{folder}: is neither a published model ({names}) nor a folder")
+        names = ", ".join((*BUNDLED, *PUBLISHED))
+        raise ModelNotFoundError(
+            f"{folder}: is neither a model ({names}) nor a folder or a {ENDING} file"
+        )
     # The official training code leaves a config.toml of its own beside its weights.
     if any((folder / file).is_file() for file in WEIGHT_FILES):
         raise ModelNotFoundError(

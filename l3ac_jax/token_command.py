@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from l3ac_jax.cli_folders import AUDIO
 from l3ac_jax.command import FAILURES, Interrupted, Model, Overwrite, loaded, note
+from l3ac_jax.config import DEFAULT_MODEL
 from l3ac_jax.token_encoding import SHARD_TOKENS, DatasetPlan, plan_dataset
 from l3ac_jax.token_index import Index, TokenDatasetError, read_index
 from l3ac_jax.token_writer import FAILURES_FILE
@@ -27,7 +28,7 @@ def tokens(
     input: Source,
     output: Target,
     /,
-    model: Model = "3kbps",
+    model: Model = DEFAULT_MODEL,
     levels: Levels = False,
     shard_tokens: ShardTokens = SHARD_TOKENS,
     overwrite: Overwrite = False,
@@ -42,7 +43,7 @@ def tokens(
     Args:
         input: Folder of audio files, with all folders below it.
         output: Folder to write: a new one, or one to go on with.
-        model: Published name or model folder.
+        model: Name (see `l3ac-jax models`), or model folder or file.
         levels: Write the levels of the quantizer's dimensions, a few small numbers for each token.
         shard_tokens: Tokens in one Arrow file, at most; a longer recording has one of its own.
         overwrite: Write a dataset anew that is there already.

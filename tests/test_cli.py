@@ -19,10 +19,12 @@ from l3ac_jax.config import PUBLISHED
 pytestmark = pytest.mark.usefixtures("command_cache")
 
 
-def test_models_lists_the_published_ones(capsys):
+def test_models_lists_what_is_here_and_what_is_to_be_downloaded(capsys):
     assert main(["models"]) == 0
     listed = capsys.readouterr().out
-    assert all(name in listed for name in PUBLISHED)
+    assert "bundled" in next(line for line in listed.splitlines() if "small" in line)
+    for name in PUBLISHED:
+        assert "to be downloaded" in next(line for line in listed.splitlines() if name in line)
 
 
 def test_help_exits_with_0_and_a_wrong_command_with_2(capsys):

@@ -85,7 +85,7 @@ def test_bad_outputs_are_refused_before_the_work(command, output, reason, speech
 def test_unknown_models_are_named(speech, tmp_path, capsys):
     for model in ("2kbps", tmp_path / "nowhere"):
         line = refused(capsys, "reconstruct", speech, tmp_path / "out.wav", "--model", model)
-        assert f"{model}: is neither a published model (0k75bps," in line
+        assert f"{model}: is neither a model (small, 0k75bps," in line
 
 
 def test_missing_weights_without_a_network_are_one_clear_line(

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from l3ac_jax.config import PUBLISHED, CodecConfig, load_config, published_config
+from l3ac_jax.config import BUNDLED, PUBLISHED, CodecConfig, load_config, named_config
 
 __all__ = [
     "ATTENTION",
@@ -78,13 +78,13 @@ def complexity_of(config: CodecConfig, seconds: float = 10.0) -> Complexity:
 
 
 def resolve_config(model: str | os.PathLike[str]) -> CodecConfig:
-    """The configuration of a published model, a TOML file, a model folder or a training run.
+    """The configuration of a named model, a TOML file, a model folder or file, or a training run.
 
     Raises ConfigError, or what `get_model` raises. No weights are downloaded.
     """
     model = os.fspath(model)
-    if model in PUBLISHED:
-        return published_config(model).model
+    if model in (*BUNDLED, *PUBLISHED):
+        return named_config(model).model
     if model.endswith(".toml"):
         return load_config(model).model
     from l3ac_jax.pretrained import load_params
