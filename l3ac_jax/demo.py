@@ -207,8 +207,8 @@ def _show(
     console: Console, results: Sequence[Result], codec: L3AC, out: Path, missing: Sequence[str]
 ) -> None:
     lines = [
-        f"bits: tokens in the .l3ac file with their check sums, without its header of "
-        f"{results[0].size.header_bytes} bytes",
+        f"bits: of the tokens with their check sums; the header of a .l3ac file takes "
+        f"{8 * results[0].size.header_bytes} more",
         "real-time factor: seconds of computing for a second of audio, once it is compiled",
     ]
     if STOI not in missing:
