@@ -207,9 +207,9 @@ def _show(
     console: Console, results: Sequence[Result], codec: L3AC, out: Path, missing: Sequence[str]
 ) -> None:
     lines = [
-        f"bits: of the tokens with their check sums; the header of a .l3ac file takes "
+        "bits: tokens and check sums; the header of a .l3ac file takes "
         f"{8 * results[0].size.header_bytes} more",
-        "real-time factor: seconds of computing for a second of audio, once it is compiled",
+        "real-time factor: seconds of computing for a second of audio, after compiling",
     ]
     if STOI not in missing:
         lines.append("STOI: how intelligible speech is, at most 1; says nothing of music")
