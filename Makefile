@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: demo test lint benchmark clean
 
 demo: $(INSTALLED)
-	$(BIN)/l3ac-jax demo
+	$(BIN)/python experiments/parity.py
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2

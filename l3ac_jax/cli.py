@@ -83,7 +83,7 @@ def models() -> None:
 
 def _weights(name: str) -> str:
     if name in BUNDLED:
-        return "bundled (default)" if name == DEFAULT_MODEL else "bundled"
+        return "bundled"
     return "to be downloaded" if missing_weights(name) else str(weights_folder(name))
 
 

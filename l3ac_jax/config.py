@@ -47,8 +47,8 @@ __all__ = [
 ]
 
 PUBLISHED = ("0k75bps", "1kbps", "1k5bps", "3kbps")
-BUNDLED = ("small",)  # in this package, with their weights
-DEFAULT_MODEL = "small"
+BUNDLED: tuple[str, ...] = ()  # in this package, with their weights: none yet
+DEFAULT_MODEL = "3kbps"
 
 
 class ExperimentConfig(Table, frozen=True):

@@ -13,7 +13,7 @@ import soundfile
 from l3ac_jax.audio import read_audio, resample, write_audio
 from l3ac_jax.bitstream import load, save
 from l3ac_jax.cli import main
-from l3ac_jax.config import PUBLISHED
+from l3ac_jax.config import BUNDLED, PUBLISHED
 
 # Every command here works with the tests' own cache.
 pytestmark = pytest.mark.usefixtures("command_cache")
@@ -22,7 +22,8 @@ pytestmark = pytest.mark.usefixtures("command_cache")
 def test_models_lists_what_is_here_and_what_is_to_be_downloaded(capsys):
     assert main(["models"]) == 0
     listed = capsys.readouterr().out
-    assert "bundled" in next(line for line in listed.splitlines() if "small" in line)
+    for name in BUNDLED:
+        assert "bundled" in next(line for line in listed.splitlines() if name in line)
     for name in PUBLISHED:
         assert "to be downloaded" in next(line for line in listed.splitlines() if name in line)
 

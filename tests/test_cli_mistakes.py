@@ -10,6 +10,7 @@ import soundfile
 
 from l3ac_jax.bitstream import load, save
 from l3ac_jax.cli import main
+from l3ac_jax.config import BUNDLED, PUBLISHED
 
 # Every command here works with the tests' own cache.
 pytestmark = pytest.mark.usefixtures("command_cache")
@@ -85,7 +86,7 @@ def test_bad_outputs_are_refused_before_the_work(command, output, reason, speech
 def test_unknown_models_are_named(speech, tmp_path, capsys):
     for model in ("2kbps", tmp_path / "nowhere"):
         line = refused(capsys, "reconstruct", speech, tmp_path / "out.wav", "--model", model)
-        assert f"{model}: is neither a model (small, 0k75bps," in line
+        assert f"{model}: is neither a model ({', '.join(BUNDLED + PUBLISHED)})" in line
 
 
 def test_missing_weights_without_a_network_are_one_clear_line(

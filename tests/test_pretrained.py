@@ -6,7 +6,7 @@ import pytest
 
 import l3ac_jax
 from l3ac_jax import pretrained
-from l3ac_jax.config import PUBLISHED, ExperimentConfig
+from l3ac_jax.config import BUNDLED, PUBLISHED, ExperimentConfig
 from l3ac_jax.hub import WEIGHT_FILES, weights_folder
 from l3ac_jax.pretrained import ModelNotFoundError, get_model, list_models
 from tests.small_configs import SMALL_CONFIGS
@@ -14,13 +14,13 @@ from tests.small_configs import SMALL_CONFIGS
 
 def test_bundled_and_published_models_are_listed(monkeypatch, tmp_path):
     monkeypatch.setenv("L3AC_JAX_CACHE", str(tmp_path))
-    missing = dict.fromkeys(PUBLISHED, "to be downloaded")
-    assert list_models() == {"small": "bundled"} | missing
+    known = dict.fromkeys(BUNDLED, "bundled") | dict.fromkeys(PUBLISHED, "to be downloaded")
+    assert list_models() == known
     folder = weights_folder("1kbps")
     folder.mkdir(parents=True)
     for file in WEIGHT_FILES:
         (folder / file).touch()
-    assert list_models() == {"small": "bundled"} | missing | {"1kbps": "downloaded"}
+    assert list_models() == known | {"1kbps": "downloaded"}
 
 
 def test_the_package_itself_offers_what_the_readme_uses():
@@ -68,7 +68,7 @@ def test_what_is_no_model_is_named(tmp_path):
         with pytest.raises(ModelNotFoundError) as error:
             get_model(name)
         assert str(error.value) == (
-            f"{name}: is neither a model (small, 0k75bps, 1kbps, 1k5bps, 3kbps) nor a folder or a "
+            f"{name}: is neither a model ({', '.join(BUNDLED + PUBLISHED)}) nor a folder or a "
             ".safetensors file"
         )
     with pytest.raises(ModelNotFoundError, match=r"is not a model folder: it has no config\.toml"):
