@@ -163,7 +163,7 @@ def test_configurations_come_from_names_files_and_folders(model_folder, tmp_path
     assert resolve_config("1kbps") == published
     assert resolve_config(model_folder) == SMALL_CONFIGS["baseline"]
     assert resolve_config(model_folder / "config.toml") == SMALL_CONFIGS["baseline"]
-    with pytest.raises(ModelNotFoundError, match="4kbps: is neither a published model"):
+    with pytest.raises(ModelNotFoundError, match="4kbps: is neither a model"):
         resolve_config("4kbps")
     with pytest.raises(ConfigError, match=r"missing\.toml"):
         resolve_config(tmp_path / "missing.toml")

@@ -74,7 +74,7 @@ def test_a_model_is_counted_measured_and_drawn(complexity, tmp_path):
 def test_mistakes_are_one_line_that_names_them(complexity, tmp_path):
     (tmp_path / "there.json").write_text("kept")
     mistakes = {
-        ("4kbps",): "4kbps: is neither a published model",
+        ("4kbps",): "4kbps: is neither a model",
         ("3kbps", "--out", "there.json"): "there.json: already exists",
         ("3kbps", "--seconds", "0"): "--seconds: must be greater than 0, got 0.0",
         ("3kbps", "3kbps"): "MODEL: given twice: 3kbps 3kbps",

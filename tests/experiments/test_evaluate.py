@@ -81,7 +81,7 @@ def lines(path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere", "DATA", "--out", "out"], "nowhere: is neither a published model"),
+        (["nowhere", "DATA", "--out", "out"], "nowhere: is neither a model"),
         (["3kbps", "nowhere", "--out", "out"], "nowhere: is neither a folder nor a file"),
         (["DATA", "--out", "out"], "MODEL... DATA: two or more are needed, got 1"),
         (["3kbps", "DATA", "--out", "out", "--clips", "0"], "at least 1 clip is needed"),

@@ -61,7 +61,7 @@ def test_a_page_of_a_model_folder(listen, model_folder, data, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere", "data", "--out", "a.html"], "nowhere: is neither a published model"),
+        (["nowhere", "data", "--out", "a.html"], "nowhere: is neither a model"),
         (["3kbps", "nowhere", "--out", "a.html"], "nowhere: is neither a folder nor a file"),
         (["data", "--out", "a.html"], "MODEL... DATA: two or more are needed, got 1"),
         (["3kbps", "data", "--out", "a.txt"], "a.txt: the name of a page ends with .html"),

@@ -57,7 +57,7 @@ def test_mistakes_are_one_line_that_names_them(tmp_path, main, config, capsys):
     (tmp_path / "field.png").touch()
     name = str(config)
     mistakes = {
-        ("nowhere",): "nowhere: is neither a published model",
+        ("nowhere",): "nowhere: is neither a model",
         ("nowhere.toml",): "nowhere.toml: ",
         (name, "--samples", "600", "--sample", "1"): "--token: must be 0 to 99 for 600",
         (name, "--samples", "700"): "--sample: must be 0 to 699 for 700 samples, got 10000",
