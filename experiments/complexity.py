@@ -31,7 +31,7 @@ from command import run_command
 from rich.console import Console
 from rich.table import Table
 
-from l3ac_jax.config import BUNDLED, PUBLISHED
+from l3ac_jax.config import NAMED, PUBLISHED
 from l3ac_jax.files import check_output, complete_file
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _codec(model: str, seed: int) -> L3AC:
     from l3ac_jax.evaluation.random_params import random_params
     from l3ac_jax.pretrained import get_model
 
-    if model not in (*BUNDLED, *PUBLISHED) and not model.endswith(".toml"):
+    if model not in NAMED and not model.endswith(".toml"):
         return get_model(model)
     config = resolve_config(model)
     return L3AC(config, random_params(config, seed), model)

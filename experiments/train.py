@@ -46,8 +46,8 @@ class Options:
     run_dir: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder of the run: a new one, or one to go on with."""
     fine_tune: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
-    """Begin a new run with the parameters of a published model, a model folder, a checkpoint or
-    another run."""
+    """Begin a new run with the parameters of a published model, a model folder or file, a
+    checkpoint or another run."""
     coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
     """Address of process 0, for several processes."""
     processes: int | None = None

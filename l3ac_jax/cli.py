@@ -27,7 +27,7 @@ from l3ac_jax.command import (
     Overwrite,
     user_errors,
 )
-from l3ac_jax.config import BUNDLED, DEFAULT_MODEL, PUBLISHED, named_config
+from l3ac_jax.config import BUNDLED, DEFAULT_MODEL, NAMED, named_config
 from l3ac_jax.hub import missing_weights, weights_folder
 from l3ac_jax.token_command import tokens
 
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def models() -> None:
     """List the models by name: what --model takes, beside model folders and files."""
     table = Table("model", "bit/s", "tokens/s", "codebook", "hop", "window", "weights")
-    for name in (*BUNDLED, *PUBLISHED):
+    for name in NAMED:
         config = named_config(name).model
         table.add_row(
             name,

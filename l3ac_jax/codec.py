@@ -190,9 +190,9 @@ class L3AC:
         return self.config.transformer.attention == "local" and self.config.grn == "published"
 
     def is_long(self, samples: int) -> bool:
-        """Whether a clip of so many samples is coded in pieces: the same tokens, the same audio.
+        """Whether a clip of so many samples is coded in pieces, with less memory.
 
-        That takes less memory, and for decoding more time. The audio differs by its rounding.
+        The tokens are the same, the audio but for rounding; decoding takes twice the time.
         """
         return self.has_bounds and samples > LONG_SECONDS * self.sample_rate
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from l3ac_jax.config import BUNDLED, PUBLISHED
+from l3ac_jax.config import NAMED, PUBLISHED
 from l3ac_jax.encoded import EncodedAudio, WrongModelError
 from l3ac_jax.hub import missing_weights, weights_folder
 
@@ -74,7 +74,7 @@ def loaded(model: str) -> Iterator[L3AC]:
 
 def recorded_model(name: str, encoded: EncodedAudio) -> str:
     """The model that encoded audio names, if it is here. Raises WrongModelError."""
-    if encoded.model not in (*BUNDLED, *PUBLISHED) and not Path(encoded.model).exists():
+    if encoded.model not in NAMED and not Path(encoded.model).exists():
         raise WrongModelError(
             f"{name}: its tokens were made with {encoded.model}, which is not here: give --model"
         )

@@ -31,6 +31,7 @@ from l3ac_jax.training_config import TrainingConfig
 __all__ = [
     "BUNDLED",
     "DEFAULT_MODEL",
+    "NAMED",
     "PUBLISHED",
     "CodecConfig",
     "ConfigError",
@@ -48,6 +49,7 @@ __all__ = [
 
 PUBLISHED = ("0k75bps", "1kbps", "1k5bps", "3kbps")
 BUNDLED: tuple[str, ...] = ()  # in this package, with their weights: none yet
+NAMED = (*BUNDLED, *PUBLISHED)
 DEFAULT_MODEL = "3kbps"
 
 

@@ -14,7 +14,14 @@ from l3ac_jax.checkpoint import (
     load_model,
 )
 from l3ac_jax.codec import L3AC
-from l3ac_jax.config import BUNDLED, DEFAULT_MODEL, PUBLISHED, CodecConfig, published_config
+from l3ac_jax.config import (
+    BUNDLED,
+    DEFAULT_MODEL,
+    NAMED,
+    PUBLISHED,
+    CodecConfig,
+    published_config,
+)
 from l3ac_jax.hub import WEIGHT_FILES, download_weights, missing_weights
 from l3ac_jax.model_file import ENDING, load_model_file
 from l3ac_jax.torch_weights import from_torch
@@ -69,7 +76,7 @@ def load_params(name: str | os.PathLike[str]) -> tuple[CodecConfig, dict[str, An
 def _model_folder(folder: Path) -> Path:
     """The folder itself, or the best checkpoint of a training run."""
     if not folder.is_dir():
-        names = ", ".join((*BUNDLED, *PUBLISHED))
+        names = ", ".join(NAMED)
         raise ModelNotFoundError(
             f"{folder}: is neither a model ({names}) nor a folder or a {ENDING} file"
         )

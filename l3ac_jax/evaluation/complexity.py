@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from l3ac_jax.config import BUNDLED, PUBLISHED, CodecConfig, load_config, named_config
+from l3ac_jax.config import NAMED, CodecConfig, load_config, named_config
 
 __all__ = [
     "ATTENTION",
@@ -83,7 +83,7 @@ def resolve_config(model: str | os.PathLike[str]) -> CodecConfig:
     Raises ConfigError, or what `get_model` raises. No weights are downloaded.
     """
     model = os.fspath(model)
-    if model in (*BUNDLED, *PUBLISHED):
+    if model in NAMED:
         return named_config(model).model
     if model.endswith(".toml"):
         return load_config(model).model
