@@ -28,10 +28,14 @@ class LayerRate(Table, frozen=True):
 class OptimizerConfig(Table, frozen=True):
     """AdamW on a one-cycle schedule; Adam, when `weight_decay` is 0.
 
+    Or `method` "muon": orthogonal updates for the kernels that mix channels, AdamW for all else
+    (see training/muon.py). It takes about the same learning rates.
+
     The learning rate goes from `initial_rate` to `peak_rate` in the share `warmup` of the steps,
     back in as many, and on to `final_rate`; for `layers`, times a factor.
     """
 
+    method: Literal["adamw", "muon"] = "adamw"
     initial_rate: Positive = 5e-5
     peak_rate: Positive = 5e-4
     final_rate: Positive = 5e-6
@@ -54,12 +58,15 @@ class LossWeights(Table, frozen=True):
     """Weights of the terms of the objective; 0 leaves a term out, and does not compute it.
 
     A term with a `..._maximum` is scaled down to it where it is above, gradient and all; inf sets
-    no limit.
+    no limit. In the logarithms of `stft` and `mel`, magnitudes below the floor count as the floor:
+    the lower it is, the more the gradient is that of moments that are nearly silent.
     """
 
     waveform: NonNegative = 100.0
     stft: NonNegative = 1.0
+    stft_floor: Positive = 1e-8
     mel: NonNegative = 0.0
+    mel_floor: Positive = 1e-5
     perceptual: NonNegative = 1.0
     perceptual_maximum: Limit = 5.0
     adversarial: NonNegative = 1.0
@@ -118,7 +125,9 @@ class CheckpointConfig(Table, frozen=True):
 class TrainingConfig(Table, frozen=True):
     """How long, towards what, and how it is kept. A step is one batch of the data.
 
-    It is computed in `micro_batches` parts. With `average_decay` above 0, an exponential moving
+    `initialization`, where it begins with random weights: "fan_in" has larger ones in the encoder
+    than "published" (see training/initialization.py), which helps short runs and small batches.
+    A step is computed in `micro_batches` parts. With `average_decay` above 0, an exponential moving
     average of the weights is what is evaluated and kept as the model. `precision` is that of
     convolutions and matrix products; parameters, losses, norms and the quantizer are float32.
     `whisper` is the file of Whisper's weights, for the perceptual loss; without one they come from
@@ -127,6 +136,7 @@ class TrainingConfig(Table, frozen=True):
 
     epochs: PositiveInt = 70
     seed: NaturalInt = 0
+    initialization: Literal["published", "fan_in"] = "published"
     precision: Literal["float32", "bfloat16"] = "float32"
     micro_batches: PositiveInt = 1
     average_decay: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0

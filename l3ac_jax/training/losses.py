@@ -43,18 +43,19 @@ def stft_loss(
     reference: Audio,
     lengths: Lengths = None,
     sizes: Sequence[int] = STFT_SIZES,
+    floor: float = STFT_FLOOR,
 ) -> Scalar:
     """Distance of magnitude spectrograms, mean over FFT sizes; the hop is a quarter of the size.
 
-    For each size, mean absolute difference of magnitudes plus that of log10 powers.
+    For each size, mean absolute difference of magnitudes plus that of log10 powers, magnitudes
+    below `floor` counted as `floor`.
     """
 
     def one_size(size: int) -> Scalar:
         frames = _frame_lengths(lengths, size)
         a, b = (power(_spectra(audio, size, lengths)) for audio in (generated, reference))
-        floor = STFT_FLOOR**2
         return _mean_distance(root(a), root(b), frames) + _mean_distance(
-            _log10(a, floor), _log10(b, floor), frames
+            _log10(a, floor**2), _log10(b, floor**2), frames
         )
 
     return sum(map(one_size, sizes), jnp.zeros(())) / len(sizes)
@@ -67,11 +68,12 @@ def mel_loss(
     lengths: Lengths = None,
     magnitude_weight: float = 0.0,
     bands: Mapping[int, int] = MEL_BANDS,
+    floor: float = MEL_FLOOR,
 ) -> Scalar:
     """Distance of mel spectrograms, summed over window sizes, as in DAC (not in L3AC's recipe).
 
-    For each size, mean absolute difference of log10 mel magnitudes, plus `magnitude_weight` times
-    that of the mel magnitudes themselves.
+    For each size, mean absolute difference of log10 mel magnitudes, those below `floor` counted as
+    `floor`, plus `magnitude_weight` times that of the mel magnitudes themselves.
     """
 
     def one_size(size: int) -> Scalar:
@@ -84,7 +86,7 @@ def mel_loss(
             return jnp.matmul(spectrogram, filters, precision="highest")
 
         a, b = mel(generated), mel(reference)
-        loss = _mean_distance(_log10(a, MEL_FLOOR), _log10(b, MEL_FLOOR), frames)
+        loss = _mean_distance(_log10(a, floor), _log10(b, floor), frames)
         return loss + magnitude_weight * _mean_distance(a, b, frames) if magnitude_weight else loss
 
     return sum(map(one_size, bands), jnp.zeros(()))

@@ -88,10 +88,12 @@ class Objective:
             terms["waveform"] = losses.waveform_loss(generated, audio, lengths)
             total += weights.waveform * terms["waveform"]
         if weights.stft:
-            terms["stft"] = losses.stft_loss(generated, audio, lengths)
+            terms["stft"] = losses.stft_loss(generated, audio, lengths, floor=weights.stft_floor)
             total += weights.stft * terms["stft"]
         if weights.mel:
-            terms["mel"] = losses.mel_loss(generated, audio, self.config.sample_rate, lengths)
+            terms["mel"] = losses.mel_loss(
+                generated, audio, self.config.sample_rate, lengths, floor=weights.mel_floor
+            )
             total += weights.mel * terms["mel"]
         if weights.perceptual:
             assert whisper is not None

@@ -1,8 +1,9 @@
-"""Adam and AdamW under the three-phase one-cycle schedule, from optax, as PyTorch has them."""
+"""Optimizers from optax under the three-phase one-cycle schedule; AdamW as PyTorch has it."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from l3ac_jax.config import ConfigError
+from l3ac_jax.training.muon import muon
 from l3ac_jax.training_config import OptimizerConfig
 
 Schedule = Callable[[ArrayLike], Float[Array, ""]]
@@ -59,23 +61,28 @@ def one_cycle(config: OptimizerConfig, steps: int) -> OneCycle:
     return OneCycle(steps, config.initial_rate, config.peak_rate, config.final_rate, config.warmup)
 
 
-def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
-    """Clipping by the global norm, then Adam (or AdamW, with weight decay) on the schedule.
+def make_optimizer(
+    config: OptimizerConfig, steps: int, params: Any
+) -> optax.GradientTransformation:
+    """Clipping by the global norm, then the configuration's method on the schedule.
 
-    The schedule's values are in the state, as `hyperparams` of its second part. Give it all
-    parameters as one vector: one by one they are thousands of operations to compile.
+    It updates one vector, all parameters as `ravel_pytree` has them: one by one they are thousands
+    of operations to compile. Of `params` only the shapes are looked at. The schedule's values are
+    in the state, as `hyperparams` of its second part.
     """
     schedule = one_cycle(config, steps)
-    adam = optax.inject_hyperparams(
-        optax.adamw, static_args=("b2", "eps", "eps_root", "weight_decay")
-    )(
-        learning_rate=schedule.learning_rate,
-        b1=schedule.beta1,
-        b2=BETA2,
-        eps=config.eps,
-        weight_decay=config.weight_decay,
+
+    def method(learning_rate, b1) -> optax.GradientTransformation:
+        if config.method == "muon":
+            return muon(learning_rate, b1, params, config.eps, config.weight_decay)
+        return optax.adamw(
+            learning_rate, b1, BETA2, eps=config.eps, weight_decay=config.weight_decay
+        )
+
+    scheduled = optax.inject_hyperparams(method)(
+        learning_rate=schedule.learning_rate, b1=schedule.beta1
     )
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adam)
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), scheduled)
 
 
 def rate_factors(config: OptimizerConfig, params: dict) -> Float[Array, " parameters"] | float:

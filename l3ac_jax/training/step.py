@@ -17,7 +17,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from l3ac_jax.model.network import init_params
+from l3ac_jax.training.initialization import initial_params
 from l3ac_jax.training.objective import Batch, Objective, Terms
 from l3ac_jax.training.optimizer import make_optimizer, rate_factors
 from l3ac_jax.training_config import TrainingConfig
@@ -53,18 +53,19 @@ class Steps:
         Compiled, what is computed beside the parameters is left out: it takes half the time.
         """
         init_key, judge_key, key = jax.random.split(key, 3)
-        params = params or init_params(self.objective.config, init_key)
+        if params is None:
+            params = initial_params(self.objective.config, self.config.initialization, init_key)
         rate_factors(self.config.optimizer, params)  # a layer that is not there: now or never
         judges = judge_state = None
         if self.objective.adversarial:
             audio = jnp.zeros((1, self.objective.config.sample_rate))
             judges = dict(self.objective.discriminators.init(judge_key, audio)["params"])
-            judge_state = self._discriminator_optimizer.init(ravel_pytree(judges)[0])
+            judge_state = self._discriminator_optimizer(judges).init(ravel_pytree(judges)[0])
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             key=key,
             params=params,
-            optimizer=self._optimizer.init(ravel_pytree(params)[0]),
+            optimizer=self._optimizer(params).init(ravel_pytree(params)[0]),
             average=jax.tree.map(jnp.copy, params) if self.config.average_decay else None,
             discriminators=judges,
             discriminator_optimizer=judge_state,
@@ -104,7 +105,7 @@ class Steps:
         grad = jax.value_and_grad(self.objective.of_discriminators, has_aux=True)
         judges, judge_state, metrics, finite = _update(
             lambda p, part, _: grad(p, state.params, part),
-            self._discriminator_optimizer,
+            self._discriminator_optimizer(state.discriminators),
             rate_factors(self.config.discriminator.optimizer, state.discriminators),
             state.discriminators,
             state.discriminator_optimizer,
@@ -132,7 +133,7 @@ class Steps:
         )
         params, optimizer, metrics, finite = _update(
             lambda p, part, key: grad(p, state.discriminators, whisper, part, key),
-            self._optimizer,
+            self._optimizer(state.params),
             rate_factors(self.config.optimizer, state.params),
             state.params,
             state.optimizer,
@@ -156,14 +157,13 @@ class Steps:
         share = jnp.where(finite, 1 - self.config.average_decay, 0.0)
         return unravel(old + share * (new - old))
 
-    @property
-    def _optimizer(self) -> optax.GradientTransformation:
-        return make_optimizer(self.config.optimizer, self.total)
+    def _optimizer(self, params: dict) -> optax.GradientTransformation:
+        return make_optimizer(self.config.optimizer, self.total, params)
 
-    @property
-    def _discriminator_optimizer(self) -> optax.GradientTransformation:
+    def _discriminator_optimizer(self, params: dict) -> optax.GradientTransformation:
         discriminator = self.config.discriminator
-        return make_optimizer(discriminator.optimizer, -(-self.total // discriminator.every))
+        steps = -(-self.total // discriminator.every)
+        return make_optimizer(discriminator.optimizer, steps, params)
 
     def _micro_batches(self, batch: Batch) -> PyTree:
         # Every n-th clip, not consecutive ones: on several devices each then keeps its own clips.

@@ -43,7 +43,7 @@ def test_the_trajectory_is_that_of_pytorch(weight_decay, clip_norm):
 
     tensors = {k: torch.tensor(v, requires_grad=True) for k, v in start.items()}
     reference, schedule = official_optimizer(config, list(tensors.values()), steps)
-    ours = make_optimizer(config, steps)
+    ours = make_optimizer(config, steps, start)
     params = jax.tree.map(jnp.asarray, start)
     state = ours.init(params)
 
@@ -66,7 +66,7 @@ def test_the_trajectory_is_that_of_pytorch(weight_decay, clip_norm):
 
 
 def test_the_schedule_can_be_read_from_the_state():
-    optimizer = make_optimizer(OptimizerConfig(), 10)
+    optimizer = make_optimizer(OptimizerConfig(), 10, {"a": jnp.zeros(2)})
     state = optimizer.init({"a": jnp.zeros(2)})
     assert set(state[1].hyperparams) == {"learning_rate", "b1"}
     assert state[1].hyperparams["learning_rate"] == pytest.approx(5e-5)
