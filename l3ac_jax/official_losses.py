@@ -51,13 +51,16 @@ FeatureMaps = Sequence[Sequence[torch.Tensor]]
 
 
 def stft_loss(
-    generated: torch.Tensor, reference: torch.Tensor, sizes: Sequence[int] = STFT_SIZES
+    generated: torch.Tensor,
+    reference: torch.Tensor,
+    sizes: Sequence[int] = STFT_SIZES,
+    floor: float = 1e-8,
 ) -> torch.Tensor:
     """Distance of magnitude spectrograms of (batch, samples), mean over FFT sizes."""
     total = generated.new_zeros(())
     for size in sizes:
         a, b = (_spectrogram(audio, size) for audio in (generated, reference))
-        log_a, log_b = (x.clamp(1e-8).pow(2).log10() for x in (a, b))
+        log_a, log_b = (x.clamp(floor).pow(2).log10() for x in (a, b))
         total = total + l1_loss(a, b) + l1_loss(log_a, log_b)
     return total / len(sizes)
 
@@ -68,6 +71,7 @@ def mel_loss(
     sample_rate: int,
     bands: Mapping[int, int],
     magnitude_weight: float = 0.0,
+    floor: float = 1e-5,
 ) -> torch.Tensor:
     """Distance of mel spectrograms, summed over window sizes, as in DAC.
 
@@ -77,7 +81,7 @@ def mel_loss(
     for size, count in bands.items():
         filters = _mel_filters(sample_rate, size, count).to(generated.dtype)
         a, b = (filters @ _spectrogram(audio, size) for audio in (generated, reference))
-        log_a, log_b = (x.clamp(1e-5).log10() for x in (a, b))
+        log_a, log_b = (x.clamp(floor).log10() for x in (a, b))
         total = total + l1_loss(log_a, log_b) + magnitude_weight * l1_loss(a, b)
     return total
 

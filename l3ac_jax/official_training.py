@@ -98,11 +98,11 @@ class OfficialTraining:
             terms["waveform"] = l1_loss(generated, reference)
             loss = loss + weights.waveform * terms["waveform"]
         if weights.stft:
-            terms["stft"] = stft_loss(generated, reference)
+            terms["stft"] = stft_loss(generated, reference, floor=weights.stft_floor)
             loss = loss + weights.stft * terms["stft"]
         if weights.mel:
             rate = self.codec.config.sample_rate
-            terms["mel"] = mel_loss(generated, reference, rate, MEL_BANDS)
+            terms["mel"] = mel_loss(generated, reference, rate, MEL_BANDS, floor=weights.mel_floor)
             loss = loss + weights.mel * terms["mel"]
         if self.whisper:
             # Of the reference autograd keeps nothing, here and below: no leaf wants a derivative.

@@ -198,7 +198,8 @@ def _update(
         (terms, slope), _ = jax.lax.scan(add, zeros, (parts, keys))
         terms, slope = jax.tree.map(lambda x: x / count, (terms, slope))
     flat_params, unravel = ravel_pytree(params)
-    flat_slope, _ = ravel_pytree(slope)
+    # The barrier: a vector of so many parts is otherwise put together anew by all that reads it.
+    flat_params, flat_slope = jax.lax.optimization_barrier((flat_params, ravel_pytree(slope)[0]))
     norm = jnp.linalg.norm(flat_slope)
     finite = jnp.isfinite(terms["loss"]) & jnp.isfinite(norm)
     updates, new_state = optimizer.update(flat_slope, state, flat_params)

@@ -86,6 +86,28 @@ def test_single_precision_is_as_close_to_the_formula_as_pytorch(name, clips):
     assert error(np.asarray(slope)) < 3 * error(their_slope) + 1e-5
 
 
+@pytest.mark.parametrize("name", ["stft", "mel"])
+def test_magnitudes_below_the_floor_count_as_the_floor(name, clips):
+    floor = 0.05  # within the magnitudes of these clips
+    generated, reference = (torch.tensor(x, dtype=torch.float64) for x in clips)
+    generated.requires_grad_()
+    if name == "stft":
+        ours = losses.stft_loss
+        loss = official_losses.stft_loss(generated, reference, floor=floor)
+    else:
+        ours = partial(losses.mel_loss, sample_rate=RATE)
+        loss = official_losses.mel_loss(generated, reference, RATE, losses.MEL_BANDS, floor=floor)
+    loss.backward()
+    with jax.enable_x64():
+        doubles = [x.astype("f8") for x in clips]
+        value, slope = jit(jax.value_and_grad(partial(ours, floor=floor)))(*doubles)
+        without = jit(ours)(*doubles)
+    np.testing.assert_allclose(value, loss.item(), rtol=1e-10)
+    expected = generated.grad.numpy()
+    np.testing.assert_allclose(slope, expected, atol=1e-8 * np.abs(expected).max())
+    assert float(value) < 0.9 * float(without)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("lengths", [(4000, 4000, 4000), (4000, 2999, 1300), (3999, 257, 0)])
 def test_padding_never_counts_and_a_batch_is_the_mean_of_its_clips(name, lengths, clips):
