@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: demo test lint benchmark clean
 
 demo: $(INSTALLED)
-	$(BIN)/python experiments/parity.py
+	$(BIN)/l3ac-jax demo
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2

@@ -48,9 +48,9 @@ __all__ = [
 ]
 
 PUBLISHED = ("0k75bps", "1kbps", "1k5bps", "3kbps")
-BUNDLED: tuple[str, ...] = ()  # in this package, with their weights: none yet
+BUNDLED = ("small",)  # with their weights in this package
 NAMED = (*BUNDLED, *PUBLISHED)
-DEFAULT_MODEL = "3kbps"
+DEFAULT_MODEL = "small"
 
 
 class ExperimentConfig(Table, frozen=True):
