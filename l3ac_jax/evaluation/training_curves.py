@@ -109,7 +109,6 @@ def draw_curves(runs: Mapping[str, Curves], names: Sequence[str], width: int) ->
         panel.set_title(TITLES.get(name, name))
         panel.grid(alpha=0.3)
         panel.set_xlabel("step")
-        panel.label_outer()
     for panel in panels[len(names) :]:
         panel.set_visible(False)
     handles = {label: handle for panel in panels for handle, label in zip(

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ def muon(
     """
     matrices, size = _matrices(params)
     groups = {_name(matrix) for matrix in matrices}
-    axes = {name: optax.contrib.MuonDimensionNumbers(1, 2) for name in groups}
+    axes: Any = {name: optax.contrib.MuonDimensionNumbers(1, 2) for name in groups}
     grouped = optax.contrib.muon(
         learning_rate,
         muon_weight_dimension_numbers=axes | {OTHERS: None},
@@ -57,7 +57,7 @@ def muon(
     def update(slope: Vector, state: optax.OptState, vector: Vector) -> tuple[Vector, Any]:
         parts = (_split(x, matrices, size) for x in (slope, vector))
         updates, state = grouped.update(next(parts), state, next(parts))
-        return _join(updates, matrices, size), state
+        return _join(cast(Groups, updates), matrices, size), state
 
     return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
 

@@ -56,6 +56,8 @@ def test_what_is_no_run_and_what_no_run_has_is_named(run, tmp_path):
 
 def test_lines_are_of_training_and_marks_of_evaluation(run):
     panels = draw_curves({"run": read_curves(run)}, ["loss", "stoi"], 1).axes
+    # each has its own scale
+    assert all(panel.yaxis.get_tick_params()["labelleft"] for panel in panels)
     trained, evaluated = panels[0].lines
     np.testing.assert_array_equal(trained.get_ydata(), [9, 8, 17, 16])
     np.testing.assert_array_equal(evaluated.get_xydata(), [[2, 8.5]])
