@@ -125,8 +125,9 @@ class CheckpointConfig(Table, frozen=True):
 class TrainingConfig(Table, frozen=True):
     """How long, towards what, and how it is kept. A step is one batch of the data.
 
-    `initialization`, where it begins with random weights: "fan_in" has larger ones in the encoder
-    than "published" (see training/initialization.py), which helps short runs and small batches.
+    `initialization`, where it begins with random weights: "fan_in" scales kernels by their
+    inputs and lets the decoder see what is fast (training/initialization.py), which helps short
+    runs and small batches.
     A step is computed in `micro_batches` parts. With `average_decay` above 0, an exponential moving
     average of the weights is what is evaluated and kept as the model. `precision` is that of
     convolutions and matrix products; parameters, losses, norms and the quantizer are float32.

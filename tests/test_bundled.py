@@ -1,5 +1,7 @@
 """The model that ships with the package: there, as configured, and good enough to be understood."""
 
+from importlib.resources import files
+
 import pytest
 
 import l3ac_jax
@@ -34,9 +36,7 @@ def test_a_bundled_model_is_the_one_of_its_configuration(name, no_network):
 
 @pytest.mark.parametrize("clip", [clip for clip in CLIPS if clip.domain == "speech"])
 def test_speech_can_be_understood(clip, no_network):
-    from importlib.resources import files
-
     audio = read_audio(str(files("l3ac_jax") / "assets" / clip.asset)).samples[:1]
     decoded = l3ac_jax.get_model().reconstruct(audio)
-    # These clips have 0.7 to 0.8; after a hundred steps of training it is 0.35.
-    assert stoi(audio[0], decoded[0], 16000) > 0.65
+    # These clips have 0.82 and 0.84; after a hundred steps of training it is 0.35.
+    assert stoi(audio[0], decoded[0], 16000) > 0.75

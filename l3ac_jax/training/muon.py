@@ -55,8 +55,8 @@ def muon(
         return grouped.init(_split(vector, matrices, size))
 
     def update(slope: Vector, state: optax.OptState, vector: Vector) -> tuple[Vector, Any]:
-        parts = (_split(x, matrices, size) for x in (slope, vector))
-        updates, state = grouped.update(next(parts), state, next(parts))
+        slopes, params = (_split(x, matrices, size) for x in (slope, vector))
+        updates, state = grouped.update(slopes, state, params)
         return _join(cast(Groups, updates), matrices, size), state
 
     return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
