@@ -45,7 +45,8 @@ class DataConfig(Table, frozen=True):
     A batch has `batch_size` crops of `seconds`, over all devices and hosts together; shorter clips
     are padded with zeros. An epoch is `clips_per_epoch` crops. `normalize` brings the mean of the
     largest 0.1 % of |x| of the whole clip to 0.75, then clips to [-1, 1]. `gain_db` = [low, high]
-    then changes the level by a random number of decibels.
+    then changes the level by a random number of decibels. `speed` = [low, high] plays a crop that
+    many times as fast, pitch and all: other voices from the same recordings.
     """
 
     corpora: Corpora
@@ -54,15 +55,16 @@ class DataConfig(Table, frozen=True):
     clips_per_epoch: PositiveInt = 90_000
     normalize: Switch = True
     gain_db: tuple[Finite, Finite] = (0.0, 0.0)
+    speed: tuple[Positive, Positive] = (1.0, 1.0)
     workers: NaturalInt = 2
     seed: NaturalInt = 0
     evaluation: EvaluationDataConfig | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        low, high = self.gain_db
-        if low > high:
-            raise ValueError(f"gain_db must be [low, high], got [{low}, {high}]")
+        for name, (low, high) in {"gain_db": self.gain_db, "speed": self.speed}.items():
+            if low > high:
+                raise ValueError(f"{name} must be [low, high], got [{low}, {high}]")
         if self.clips_per_epoch < self.batch_size:
             raise ValueError(
                 f"clips_per_epoch must be at least batch_size, {self.batch_size}: "

@@ -349,6 +349,8 @@ def test_published_recipes_are_the_authors(name):
     [
         ('seconds = "2"', "data.seconds: input should be a valid number"),
         ("gain_db = [3.0, -3.0]", r"data.gain_db: must be \[low, high\], got \[3.0, -3.0\]"),
+        ("speed = [0.0, 1.0]", "data.speed.0: input should be greater than 0"),
+        ("speed = [1.1, 0.9]", r"data.speed: must be \[low, high\], got \[1.1, 0.9\]"),
         ("batch_size = 24\nclips_per_epoch = 20", "data.clips_per_epoch: must be at least batch_s"),
         ("batchsize = 3", "data.batchsize: unknown key; did you mean batch_size?"),
     ],

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 import grain
 import numpy as np
+import soxr
 from jaxtyping import Float32, Int32
 
 from l3ac_jax.data.clip import Record, normalize
@@ -86,24 +88,34 @@ def _pipeline(
     ]
     weights = [corpus.weight for corpus in config.corpora]
     mixed = grain.MapDataset.mix(streams, [weight / sum(weights) for weight in weights])
-    crops = mixed.seed(int(seeds[0])).random_map(_Crop(length, config.normalize, config.gain_db))
+    crop = _Crop(length, config.normalize, config.gain_db, config.speed)
+    crops = mixed.seed(int(seeds[0])).random_map(crop)
     return crops.batch(batch_size, batch_fn=_Stack(length))
 
 
 @dataclass(frozen=True)
 class _Crop(grain.transforms.RandomMap):
-    """A random part of a clip, its level set by that of the whole clip."""
+    """A random part of a clip, its level set by that of the whole clip.
+
+    Of a clip that is played faster, a part that much longer.
+    """
 
     length: int
     normalize: bool
     gain_db: tuple[float, float]
+    speed: tuple[float, float]
 
     def random_map(self, record: Record, rng: np.random.Generator) -> Float32[np.ndarray, " time"]:
         samples = record.info.samples
         # Drawn in any case, so that one clip's length does not change another one's gain.
-        place, gain = rng.random(2)
-        start = int(place * (max(0, samples - self.length) + 1))
-        audio = record.audio(start, min(samples, self.length))
+        place, gain, pace = rng.random(3)
+        slow, fast = self.speed
+        speed = slow * (fast / slow) ** pace
+        part = math.ceil(self.length * speed)
+        start = int(place * (max(0, samples - part) + 1))
+        audio = record.audio(start, min(samples, part))
+        if speed != 1:
+            audio = soxr.resample(audio, speed, 1, quality="HQ")[: self.length]
         if self.normalize:
             audio = normalize(audio, record.info.level)
         low, high = self.gain_db

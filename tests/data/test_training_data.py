@@ -124,9 +124,11 @@ def test_processes_have_their_own_clips(numbered):
         TrainingData(config(numbered), 16000, 0, 3)
 
 
-def crops_of(samples, seconds, normalized=False, gain_db=(0.0, 0.0), count=50):
+def crops_of(
+    samples, seconds, normalized=False, gain_db=(0.0, 0.0), speed=(1.0, 1.0), count=50
+):
     record = Record(encode_record(samples, 16000, "id", "source"))
-    crop = _Crop(round(seconds * 16000), normalized, gain_db)
+    crop = _Crop(round(seconds * 16000), normalized, gain_db, speed)
     return [crop.random_map(record, np.random.default_rng(seed)) for seed in range(count)]
 
 
@@ -150,6 +152,16 @@ def test_the_gain_is_random_within_its_limits():
     gains = [crop[0] / 0.5 for crop in crops_of(samples, 0.1, gain_db=(-12.0, -6.0))]
     assert 10 ** (-12 / 20) <= min(gains) < max(gains) <= 10 ** (-6 / 20)
     assert max(np.abs(crop).max() for crop in crops_of(samples, 0.1, gain_db=(0.0, 30.0))) == 1
+
+
+def test_the_speed_is_random_within_its_limits():
+    tone = np.int16(8000 * np.sin(2 * np.pi * 500 * np.arange(16000) / 16000))
+    crops = crops_of(tone, 0.5, speed=(0.8, 1.25))
+    # Of whole windows of 0.5 s, a bin is 2 Hz.
+    tones = [2 * np.argmax(np.abs(np.fft.rfft(crop * np.hanning(8000)))) for crop in crops]
+    assert all(len(crop) == 8000 for crop in crops)
+    assert 399 <= min(tones) < 440 and 575 < max(tones) <= 626
+    assert {len(crop) for crop in crops_of(tone, 2, speed=(2.0, 2.0))} == {8000}  # all there is
 
 
 @pytest.mark.parametrize("workers", [1, 3])
