@@ -59,7 +59,8 @@ class LossWeights(Table, frozen=True):
 
     A term with a `..._maximum` is scaled down to it where it is above, gradient and all; inf sets
     no limit. In the logarithms of `stft` and `mel`, magnitudes below the floor count as the floor:
-    the lower it is, the more the gradient is that of moments that are nearly silent.
+    the lower it is, the more the gradient is that of moments that are nearly silent. `mel_magnitude`
+    is the share of mel magnitudes as they are in `mel`: what is loud counts more (DAC's mag_weight).
     """
 
     waveform: NonNegative = 100.0
@@ -67,6 +68,7 @@ class LossWeights(Table, frozen=True):
     stft_floor: Positive = 1e-8
     mel: NonNegative = 0.0
     mel_floor: Positive = 1e-5
+    mel_magnitude: NonNegative = 0.0
     perceptual: NonNegative = 1.0
     perceptual_maximum: Limit = 5.0
     adversarial: NonNegative = 1.0

@@ -92,7 +92,12 @@ class Objective:
             total += weights.stft * terms["stft"]
         if weights.mel:
             terms["mel"] = losses.mel_loss(
-                generated, audio, self.config.sample_rate, lengths, floor=weights.mel_floor
+                generated,
+                audio,
+                self.config.sample_rate,
+                lengths,
+                weights.mel_magnitude,
+                floor=weights.mel_floor,
             )
             total += weights.mel * terms["mel"]
         if weights.perceptual:
