@@ -59,8 +59,9 @@ class LossWeights(Table, frozen=True):
 
     A term with a `..._maximum` is scaled down to it where it is above, gradient and all; inf sets
     no limit. In the logarithms of `stft` and `mel`, magnitudes below the floor count as the floor:
-    the lower it is, the more the gradient is that of moments that are nearly silent. `mel_magnitude`
-    is the share of mel magnitudes as they are in `mel`: what is loud counts more (DAC's mag_weight).
+    the lower it is, the more the gradient is that of moments that are nearly silent. To the
+    logarithms `mel` adds `mel_magnitude` times the distance of the magnitudes themselves (DAC's
+    mag_weight), in which what is loud counts more.
     """
 
     waveform: NonNegative = 100.0

@@ -124,9 +124,7 @@ def test_processes_have_their_own_clips(numbered):
         TrainingData(config(numbered), 16000, 0, 3)
 
 
-def crops_of(
-    samples, seconds, normalized=False, gain_db=(0.0, 0.0), speed=(1.0, 1.0), count=50
-):
+def crops_of(samples, seconds, normalized=False, gain_db=(0.0, 0.0), speed=(1.0, 1.0), count=50):
     record = Record(encode_record(samples, 16000, "id", "source"))
     crop = _Crop(round(seconds * 16000), normalized, gain_db, speed)
     return [crop.random_map(record, np.random.default_rng(seed)) for seed in range(count)]
