@@ -60,11 +60,11 @@ class Options:
     """Show no progress."""
 
 
-def train(options: Options, overrides: list[str]) -> int:
+def train(options: Options, overrides: list[str], is_command: bool) -> int:
     """Train; returns 0, or 128 + the signal that ended it."""
     config = load_config(options.config, overrides)
     # Only here: what is wrong so far is said at once.
-    from l3ac_jax.compilation import keep_compiled_programs
+    from l3ac_jax.compilation import begin_anew, keep_compiled_programs, may_begin_anew
     from l3ac_jax.training.devices import connect_processes
     from l3ac_jax.training.trainer import train as run_training
 
@@ -72,7 +72,11 @@ def train(options: Options, overrides: list[str]) -> int:
     several = (options.coordinator, options.processes, options.process)
     if options.distributed or any(value is not None for value in several):
         connect_processes(*several)
-    outcome = run_training(config, options.run_dir, options.fine_tune, options.quiet)
+    outcome = run_training(
+        config, options.run_dir, options.fine_tune, options.quiet, is_command and may_begin_anew()
+    )
+    if outcome.begin_anew:
+        begin_anew()
     return outcome.exit_code
 
 
@@ -82,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     own, overrides = split_overrides(sys.argv[1:] if argv is None else argv)
     try:
         options = tyro.cli(Options, prog=PROGRAM, description=__doc__, args=own)
-        return train(options, overrides)
+        return train(options, overrides, is_command=argv is None)
     except SystemExit as end:  # help, or a command line that makes no sense
         return end.code if isinstance(end.code, int) else USER_ERROR
     except KeyboardInterrupt:

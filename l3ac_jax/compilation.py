@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
+from typing import Self
 
 import jax
 
@@ -16,6 +18,9 @@ PATIENCE_SECONDS = 0.7
 REQUESTED = "/jax/compilation_cache/compile_requests_use_cache"
 FOUND = "/jax/compilation_cache/cache_hits"
 COMPILED = "/jax/core/compile/backend_compile_duration"
+
+# Set in a process that began anew for the sake of its programs (`begin_anew`).
+BEGUN_ANEW = "L3AC_JAX_BEGUN_ANEW"
 
 
 def keep_compiled_programs() -> None:
@@ -34,6 +39,48 @@ def quick_compilation() -> dict[str, bool | int]:
     if jax.default_backend() != "cpu":
         return {}
     return {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+
+
+def may_begin_anew() -> bool:
+    """Whether `begin_anew` was not called yet."""
+    return BEGUN_ANEW not in os.environ
+
+
+def begin_anew() -> None:
+    """Replace this process by a new one with the same command; once, whatever that one does."""
+    os.environ[BEGUN_ANEW] = "1"
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+class CompilationTime:
+    """Seconds spent so far on programs that the persistent cache did not have, and has now.
+
+    To be used as a context manager.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._missed = False
+
+    def __enter__(self) -> Self:
+        jax.monitoring.register_event_listener(self._on_event)
+        jax.monitoring.register_event_duration_secs_listener(self._on_duration)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        jax.monitoring.unregister_event_listener(self._on_event)
+        jax.monitoring.unregister_event_duration_listener(self._on_duration)
+
+    def _on_event(self, event: str, **_: str | int) -> None:
+        if event in (REQUESTED, FOUND):
+            self._missed = event == REQUESTED
+
+    def _on_duration(self, event: str, duration_secs: float, **_: str | int) -> None:
+        if event == COMPILED and self._missed:
+            self.seconds += duration_secs
+            self._missed = False
 
 
 class CompilationNotice:

@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from l3ac_jax import compilation
-from l3ac_jax.compilation import COMPILED, FOUND, REQUESTED, CompilationNotice
+from l3ac_jax.compilation import COMPILED, FOUND, REQUESTED, CompilationNotice, CompilationTime
 
 PATIENCE = 0.05
 
@@ -70,3 +70,20 @@ def test_a_closed_notice_is_silent(shown):
     jax.monitoring.record_event(REQUESTED)
     wait()
     assert shown == []
+
+
+def test_time_is_counted_for_programs_that_the_cache_did_not_have():
+    record, duration = jax.monitoring.record_event, jax.monitoring.record_event_duration_secs
+    with CompilationTime() as compiling:
+        duration(COMPILED, 3.0)  # no cache
+        record(REQUESTED)
+        record(FOUND)
+        duration(COMPILED, 5.0)
+        assert compiling.seconds == 0
+        record(REQUESTED)
+        duration(COMPILED, 7.0)
+        record(REQUESTED)
+        duration(COMPILED, 11.0)
+    record(REQUESTED)
+    duration(COMPILED, 13.0)
+    assert compiling.seconds == 18

@@ -74,6 +74,16 @@ class Run:
     def total(self) -> int:
         return self.steps.total
 
+    @property
+    def judged(self) -> bool:
+        """Whether there are discriminators."""
+        return self.steps.objective.adversarial
+
+    @property
+    def model_params(self) -> dict:
+        """The parameters that are evaluated: their average, where there is one."""
+        return self.state.params if self.state.average is None else self.state.average
+
     def note(self, text: str) -> None:
         """Tell the user."""
         if self.progress is not None:

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from l3ac_jax.compilation import CompilationTime
 from l3ac_jax.config import ExperimentConfig
 from l3ac_jax.data.loader import LoaderError
 from l3ac_jax.evaluation.metrics import ScoreError
@@ -22,6 +23,9 @@ from l3ac_jax.training.run import Run, open_run
 from l3ac_jax.training.stop import StopRequest
 
 __all__ = ["Outcome", "TrainingDivergedError", "train"]
+
+# So much compilation is worth a new process.
+LONG_COMPILATION_SECONDS = 20.0
 
 
 class TrainingDivergedError(RuntimeError):
@@ -36,6 +40,8 @@ class Outcome:
     total: int
     exit_code: int
     """0, or 128 + the number of the signal that ended it before its time"""
+    begin_anew: bool = False
+    """whether it ended for a new process to go on"""
 
 
 def train(
@@ -43,25 +49,41 @@ def train(
     folder: str | os.PathLike[str],
     fine_tune: str | None = None,
     quiet: bool = False,
+    may_begin_anew: bool = False,
 ) -> Outcome:
     """Train from where a folder left off to the end, or until Ctrl-C or SIGTERM.
 
     `fine_tune` names a model, a checkpoint or a run whose parameters a new run begins with. With
     `jax.distributed`, every process calls this with the same arguments.
 
+    With `may_begin_anew`, a process on a CPU that had to compile for long ends after its first
+    steps, and its `Outcome` says so: a new one, which finds the programs in JAX's persistent cache,
+    is faster. Compilation leaves the heap in pieces, and with freed memory kept in one heap
+    (memory.py) the search through them takes a fifth of every step.
+
     Raises, before anything is trained: ConfigError (also for a folder that was begun with another
     model), DatasetError, WeightsError or DownloadError, ValueError for data that changed or a
     batch that cannot be divided. Later: LoaderError or ScoreError for workers that ended, and
     TrainingDivergedError; what is lost then is what came after the last checkpoint.
     """
-    with StopRequest() as stop, open_run(config, Path(folder), fine_tune, quiet) as run:
-        _Training(run, stop).go_on()
-        return Outcome(run.step, run.total, stop.exit_code if run.step < run.total else 0)
+    with (
+        StopRequest() as stop,
+        CompilationTime() as compiling,
+        open_run(config, Path(folder), fine_tune, quiet) as run,
+    ):
+        alone_on_cpu = jax.default_backend() == "cpu" and jax.process_count() == 1
+        training = _Training(run, stop, compiling if may_begin_anew and alone_on_cpu else None)
+        training.go_on()
+        exit_code = stop.exit_code if run.step < run.total else 0
+        return Outcome(run.step, run.total, exit_code, training.begins_anew and not stop.made)
 
 
 class _Training:
-    def __init__(self, run: Run, stop: StopRequest):
-        self.run, self.stop = run, stop
+    def __init__(self, run: Run, stop: StopRequest, compiling: CompilationTime | None):
+        self.run, self.stop, self.compiling = run, stop, compiling
+        # Then all programs of the steps were needed.
+        self.compiled_at = run.step + (run.training.discriminator.every if run.judged else 1)
+        self.begins_anew = False
         self.generator = jax.jit(run.steps.train_generator, donate_argnums=0)
         self.discriminators = jax.jit(run.steps.train_discriminators, donate_argnums=0)
         self.late: tuple[int, dict[str, jax.Array]] | None = None
@@ -69,7 +91,7 @@ class _Training:
 
     def go_on(self) -> None:
         run = self.run
-        while run.step < run.total and not self._should_stop():
+        while run.step < run.total and not self._should_stop() and not self.begins_anew:
             try:
                 batch = run.devices.divide(next(run.loader))
                 self._take(batch)
@@ -78,6 +100,8 @@ class _Training:
                     self._save(self._evaluate())
                 elif run.step % run.training.checkpoints.every == 0:
                     self._save()
+                if run.step == self.compiled_at:
+                    self._consider_beginning_anew()
             except (LoaderError, ScoreError):
                 # A signal to all processes of a job also ends the workers.
                 if not self.stop.made:
@@ -126,17 +150,31 @@ class _Training:
             return False
         return bool(multihost_utils.process_allgather(np.array(self.stop.made)).any())
 
+    def _consider_beginning_anew(self) -> None:
+        run, compiling = self.run, self.compiling
+        if compiling is None or compiling.seconds < LONG_COMPILATION_SECONDS:
+            return
+        if run.step == run.total or self.stop.made:
+            return
+        self._fetch()
+        if run.evaluator is not None:
+            run.evaluator.compile(run.model_params, run.whisper)
+        run.note(
+            f"compiled for {compiling.seconds:.0f} s, once for all runs with these settings; "
+            "a new process goes on, as that is faster"
+        )
+        self.begins_anew = True
+
     def _evaluate(self) -> dict[str, float] | None:
         run = self.run
         if run.evaluator is None:
             return None
         self._fetch()
-        model = run.state.params if run.state.average is None else run.state.average
         if run.progress is None:
-            result = run.evaluator(model, run.whisper)
+            result = run.evaluator(run.model_params, run.whisper)
         else:
             with run.progress.pause():
-                result = run.evaluator(model, run.whisper)
+                result = run.evaluator(run.model_params, run.whisper)
         scores = _from_first_process(result.scores)
         run.log.scalars(run.step, "evaluation", scores)
         rate = run.config.model.sample_rate

@@ -103,6 +103,11 @@ class Evaluator:
             examples,
         )
 
+    def compile(self, params: dict, whisper: dict | None) -> None:
+        """Have the program in the persistent cache before it is needed."""
+        batch = self._devices.divide_whole(self._batch([]))
+        self._evaluate.lower(params, whisper, batch).compile()
+
     @property
     def size(self) -> int:
         """How many clips there are."""

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -93,7 +93,12 @@ def write_config(config: ExperimentConfig, folder: Path) -> Path:
 
 
 def start_training(
-    config: Path, run: Path, cache: Path, *words: str, **variables: str
+    config: Path,
+    run: Path,
+    cache: Path,
+    *words: str,
+    program: Sequence[str] = ("experiments/train.py",),
+    **variables: str,
 ) -> subprocess.Popen:
     """The command in a process of its own; programs compiled once are taken from `cache`."""
     environment = {
@@ -102,7 +107,7 @@ def start_training(
         "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
         **variables,
     }
-    command = [sys.executable, "experiments/train.py", config, "--run-dir", run, *words]
+    command = [sys.executable, *program, config, "--run-dir", run, *words]
     return subprocess.Popen(
         [*map(str, command)],
         cwd=ROOT,
@@ -121,9 +126,10 @@ def run_training(
     *words: str,
     code: int = 0,
     variables: Mapping[str, str] = MappingProxyType({}),
+    program: Sequence[str] = ("experiments/train.py",),
 ) -> str:
     """Run the command to its end, insist on its exit code, and return what it printed."""
-    process = start_training(config, run, cache, *words, **variables)
+    process = start_training(config, run, cache, *words, program=program, **variables)
     output, _ = process.communicate(timeout=600)
     assert process.returncode == code, output
     return output

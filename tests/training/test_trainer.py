@@ -168,6 +168,24 @@ def test_a_signal_to_all_processes_saves_and_leaves(finished, config, cache, tmp
         assert np.isfinite(array).all(), name
 
 
+def test_a_process_that_compiled_for_long_leaves_its_run_to_a_new_one(finished, config, tmp_path):
+    """It begins anew once, takes its programs from the cache, and ends with the same parameters."""
+    run = tmp_path / "run"
+    program = (
+        "import sys; from l3ac_jax.training import trainer; from experiments.train import main; "
+        "trainer.LONG_COMPILATION_SECONDS = 0.0; sys.exit(main())"
+    )
+    variables = {"JAX_LOG_COMPILES": "1", "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs")}
+    output = run_training(config, run, tmp_path, variables=variables, program=("-c", program))
+    first, second = output.split("a new process goes on")
+    assert "new run" in first and "going on from step 3" in second
+    for name in ("train_generator", "train_discriminators", "of_evaluation"):
+        assert f"Persistent compilation cache hit for 'jit_{name}'" not in first
+        assert f"Persistent compilation cache hit for 'jit_{name}'" in second
+    assert_same_to_the_bit(run, finished[0])
+    assert steps_of(run, "train") == list(range(1, STEPS + 1))
+
+
 def test_a_finished_run_is_left_as_it_is(finished, config, cache):
     run, _ = finished
     before = (run / "metrics.jsonl").read_bytes()
