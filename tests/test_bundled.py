@@ -38,5 +38,5 @@ def test_a_bundled_model_is_the_one_of_its_configuration(name, no_network):
 def test_speech_can_be_understood(clip, no_network):
     audio = read_audio(str(files("l3ac_jax") / "assets" / clip.asset)).samples[:1]
     decoded = l3ac_jax.get_model().reconstruct(audio)
-    # These clips have 0.89 and 0.90; after a hundred steps of training it is 0.35.
-    assert stoi(audio[0], decoded[0], 16000) > 0.85
+    # These clips have 0.90 and 0.91; after a hundred steps of training it is 0.35.
+    assert stoi(audio[0], decoded[0], 16000) > 0.87
