@@ -13,6 +13,9 @@ takes it as a model: l3ac-jax reconstruct IN OUT --model runs/smoke.
 Ctrl-C and SIGTERM save and leave; a killed run goes on from its last checkpoint, and comes to the
 same parameters as one that was not killed.
 
+On a CPU, a process that had to compile for long saves after its first steps and begins anew with
+the compiled programs, which is faster.
+
 All devices of the machine are used. For several processes, start the same command in each with
 --coordinator HOST:PORT --processes N --process I, or under Slurm or Open MPI with --distributed.
 """

@@ -59,7 +59,7 @@ def train(
     With `may_begin_anew`, a process on a CPU that had to compile for long ends after its first
     steps, and its `Outcome` says so: a new one, which finds the programs in JAX's persistent cache,
     is faster. Compilation leaves the heap in pieces, and with freed memory kept in one heap
-    (memory.py) the search through them takes a fifth of every step.
+    (memory.py) every step waits for the search through them.
 
     Raises, before anything is trained: ConfigError (also for a folder that was begun with another
     model), DatasetError, WeightsError or DownloadError, ValueError for data that changed or a
