@@ -36,7 +36,7 @@ def convert(
         overwrite: replace what a conversion wrote before
     """
     # JAX takes a second to import, which help and mistakes do without.
-    from l3ac_jax.conversion import convert_from_torch, convert_to_torch
+    from l3ac_jax.weights.convert import convert_from_torch, convert_to_torch
 
     if to_torch:
         if config is not None:

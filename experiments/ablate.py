@@ -34,7 +34,7 @@ import tyro
 from command import FAILED, run_command
 from rich.console import Console
 
-from l3ac_jax.toml_layers import split_overrides
+from l3ac_jax.config.layers import split_overrides
 
 if TYPE_CHECKING:
     from l3ac_jax.evaluation.ablation import Run, Variant
@@ -74,8 +74,8 @@ def ablate(options: Options, overrides: list[str]) -> int:
     """Trains, evaluates and compares; returns 1 if a run failed."""
     from l3ac_jax.evaluation.ablation import plan_runs, read_variants
     from l3ac_jax.evaluation.clips import choose_clips, find_clips
-    from l3ac_jax.evaluation.figures import new_figure
-    from l3ac_jax.folders import FolderInUseError, exclusive
+    from l3ac_jax.plots.figures import new_figure
+    from l3ac_jax.system.folders import FolderInUseError, exclusive
 
     _check(options)
     variants = read_variants(options.configs, overrides, options.base, options.steps)
@@ -170,9 +170,9 @@ def _evaluate_all(
     console: Console,
     failures: list[str],
 ) -> dict[Run, Report]:
-    from l3ac_jax.compilation import keep_compiled_programs
     from l3ac_jax.evaluation.ablation import evaluate_run
     from l3ac_jax.evaluation.evaluate import Settings
+    from l3ac_jax.system.compilation import keep_compiled_programs
 
     keep_compiled_programs()
     settings = Settings(workers=options.workers, seed=options.seed)
@@ -206,7 +206,7 @@ def _show(
         write_csv,
         write_json,
     )
-    from l3ac_jax.evaluation.figures import save_figure
+    from l3ac_jax.plots.figures import save_figure
 
     rows = make_rows(reports, next(iter(reports)), options.seed)
     about = {

@@ -42,7 +42,7 @@ class Options:
 
 def official_side(name: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """The official encoder and decoder: audio to tokens and audio."""
-    from l3ac_jax.official import seeded_codec
+    from l3ac_jax.oracle.codec import seeded_codec
 
     codec = seeded_codec(published_config(name).model)
 
@@ -55,9 +55,9 @@ def official_side(name: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndar
 
 def our_side(name: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Our encoder and decoder with the same weights, through the public interface."""
-    from l3ac_jax.codec import L3AC
-    from l3ac_jax.official import seeded_codec
-    from l3ac_jax.torch_weights import from_torch
+    from l3ac_jax.codec.l3ac import L3AC
+    from l3ac_jax.official.weights import from_torch
+    from l3ac_jax.oracle.codec import seeded_codec
 
     config = published_config(name).model
     with TemporaryDirectory() as folder:

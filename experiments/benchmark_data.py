@@ -24,11 +24,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax.config.data import CorpusConfig, DataConfig
 from l3ac_jax.data.corpora import find_recordings
 from l3ac_jax.data.loader import BatchLoader
 from l3ac_jax.data.prepare import prepare
 from l3ac_jax.data.recordings import Cut
-from l3ac_jax.data_config import CorpusConfig, DataConfig
 
 SAMPLE_RATE = 16000
 

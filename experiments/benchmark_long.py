@@ -49,7 +49,7 @@ def run_side(options: Options) -> None:
     """The first run is for compiling: of the first minute, where pieces are all the same."""
     import time
 
-    from l3ac_jax.codec import L3AC
+    from l3ac_jax.codec.l3ac import L3AC
     from l3ac_jax.config import published_config
     from l3ac_jax.evaluation.random_params import random_params
 

@@ -7,7 +7,7 @@ its program from JAX's persistent cache, where another process has put it, as in
 a step of the generator by waveform, STFT and perceptual losses; the same with the discriminators'
 terms; a step of the discriminators. PyTorch's side is the official training written anew, with
 fused optimizers, normalized weights kept for a whole step, and freed memory kept by the process
-(l3ac_jax/memory.py, as train.py has it), all of which the official code does without; with
+(l3ac_jax/system/memory.py, as train.py has it), all of which the official code does without; with
 --as-published it does without them too.
 
 Printed: median seconds of each side, the median of the ratios of neighbouring steps, the slowest of
@@ -21,7 +21,7 @@ Example: python experiments/benchmark_training.py --models 3kbps --clips 2 --sec
 import os
 import sys
 
-from l3ac_jax.memory import keep_freed_memory
+from l3ac_jax.system.memory import keep_freed_memory
 
 if "--as-published" not in sys.argv or "official" not in sys.argv:
     keep_freed_memory()  # as train.py does, and before libraries start threads
@@ -42,17 +42,17 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.numpy import save_file
 
-from l3ac_jax.compilation import keep_compiled_programs, quick_compilation
+from l3ac_jax.system.compilation import keep_compiled_programs, quick_compilation
 from l3ac_jax.config import CodecConfig, published_config
-from l3ac_jax.official import seeded_codec
-from l3ac_jax.official_discriminators import discriminator_params
-from l3ac_jax.official_losses import random_whisper_weights, read_whisper_weights
-from l3ac_jax.official_training import OfficialTraining, official_params
-from l3ac_jax.params import unflatten
+from l3ac_jax.oracle.codec import seeded_codec
+from l3ac_jax.oracle.discriminators import discriminator_params
+from l3ac_jax.oracle.losses import random_whisper_weights, read_whisper_weights
+from l3ac_jax.oracle.training import OfficialTraining, official_params
+from l3ac_jax.model.params import unflatten
 from l3ac_jax.training.objective import make_objective
 from l3ac_jax.training.step import Steps, TrainState
 from l3ac_jax.training.whisper_weights import read_whisper_encoder
-from l3ac_jax.training_config import TrainingConfig
+from l3ac_jax.config.training import TrainingConfig
 
 TOTAL = 100_000  # steps that the schedules are made for
 

@@ -25,7 +25,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from l3ac_jax.files import check_output
+from l3ac_jax.system.files import check_output
 
 if TYPE_CHECKING:
     from l3ac_jax.evaluation.comparison import Row
@@ -57,7 +57,7 @@ def run(options: Options) -> None:
     """Reads, prints and draws."""
     from l3ac_jax.evaluation.comparison import measured_rows, published_rows, write_rows
     from l3ac_jax.evaluation.comparison_figure import draw_comparison
-    from l3ac_jax.evaluation.figures import check_figure, save_figure
+    from l3ac_jax.plots.figures import check_figure, save_figure
 
     if not options.metric:
         raise ValueError("--metric: give pesq, stoi or both")

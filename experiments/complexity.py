@@ -32,10 +32,10 @@ from rich.console import Console
 from rich.table import Table
 
 from l3ac_jax.config import NAMED, PUBLISHED
-from l3ac_jax.files import check_output, complete_file
+from l3ac_jax.system.files import check_output, complete_file
 
 if TYPE_CHECKING:
-    from l3ac_jax.codec import L3AC
+    from l3ac_jax.codec.l3ac import L3AC
     from l3ac_jax.evaluation.complexity_figure import ModelResult, Speed
 
 PROGRAM = "complexity.py"
@@ -82,8 +82,8 @@ def run(options: Options) -> None:
         resolve_config,
     )
     from l3ac_jax.evaluation.complexity_figure import ModelResult, draw_complexity
-    from l3ac_jax.evaluation.figures import save_figure
     from l3ac_jax.evaluation.published import published_gmac_per_second
+    from l3ac_jax.plots.figures import save_figure
 
     console = Console()
     configs = {name: resolve_config(name) for name in options.models}
@@ -115,7 +115,7 @@ def run(options: Options) -> None:
 
 
 def _check(options: Options) -> None:
-    from l3ac_jax.evaluation.figures import check_figure
+    from l3ac_jax.plots.figures import check_figure
 
     if not options.no_speed:
         for option, values in (("seconds", options.seconds), ("batch", options.batch)):
@@ -157,7 +157,7 @@ def measure(model: str, seconds: float, batch: int, repeats: int, seed: int) -> 
     import numpy as np
     from measurement import alternating, forget_peak, resident_mib, speech
 
-    from l3ac_jax.compilation import keep_compiled_programs
+    from l3ac_jax.system.compilation import keep_compiled_programs
 
     keep_compiled_programs()
     codec = _codec(model, seed)
@@ -176,10 +176,10 @@ def measure(model: str, seconds: float, batch: int, repeats: int, seed: int) -> 
 
 def _codec(model: str, seed: int) -> L3AC:
     """A model folder's codec; otherwise random parameters."""
-    from l3ac_jax.codec import L3AC
+    from l3ac_jax.codec.l3ac import L3AC
+    from l3ac_jax.codec.pretrained import get_model
     from l3ac_jax.evaluation.complexity import resolve_config
     from l3ac_jax.evaluation.random_params import random_params
-    from l3ac_jax.pretrained import get_model
 
     if model not in NAMED and not model.endswith(".toml"):
         return get_model(model)

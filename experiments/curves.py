@@ -43,8 +43,8 @@ def run(options: Options) -> None:
         raise ValueError(f"give 1 to {MOST_RUNS} runs, not {len(options.runs)}")
     if not options.names or options.width < 1:
         raise ValueError("give --names, and a --width of 1 or more")
-    from l3ac_jax.evaluation.figures import check_figure, save_figure
-    from l3ac_jax.evaluation.training_curves import draw_curves, read_curves
+    from l3ac_jax.plots.figures import check_figure, save_figure
+    from l3ac_jax.training.curves import draw_curves, read_curves
 
     check_figure(options.figure, options.overwrite)
     curves = {str(folder): read_curves(folder) for folder in options.runs}

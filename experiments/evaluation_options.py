@@ -47,9 +47,9 @@ class EvaluationOptions:
 
     def codecs(self) -> list[CodecUnderTest]:
         """The models, then the references. Raises what `get_model` and `nearest_references` do."""
-        from l3ac_jax.compilation import keep_compiled_programs
+        from l3ac_jax.codec.pretrained import get_model
         from l3ac_jax.evaluation.codecs import NeuralCodec, nearest_references
-        from l3ac_jax.pretrained import get_model
+        from l3ac_jax.system.compilation import keep_compiled_programs
 
         keep_compiled_programs()
         names = dict.fromkeys(self.inputs[:-1])

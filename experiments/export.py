@@ -36,10 +36,10 @@ class Options:
 
 def export(options: Options) -> None:
     """Write the file."""
-    from l3ac_jax.model_file import check_model_file, save_model_file
+    from l3ac_jax.weights.file import check_model_file, save_model_file
 
     check_model_file(options.out, options.overwrite)
-    from l3ac_jax.pretrained import load_params
+    from l3ac_jax.weights.sources import load_params
 
     config, params = load_params(options.model)
     save_model_file(options.out, config, params, options.precision, options.overwrite)

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from l3ac_jax.evaluation.parity import Parity
+    from l3ac_jax.oracle.parity import Parity
 
 PROGRAM = "parity.py"
 CLIP = "cmu_arctic_a0007.wav"
@@ -38,13 +38,13 @@ class Options:
 
 def run(options: Options) -> int:
     """Print the comparison; 1 if the two do not agree."""
-    from l3ac_jax.official import import_official, seeded_codec
+    from l3ac_jax.oracle.codec import import_official, seeded_codec
 
     import_official()  # first: what is missing is said at once
-    from l3ac_jax.audio import read_audio
-    from l3ac_jax.compilation import CompilationNotice, keep_compiled_programs
+    from l3ac_jax.audio.files import read_audio
     from l3ac_jax.config import published_config
-    from l3ac_jax.evaluation.parity import compare, converted
+    from l3ac_jax.oracle.parity import compare, converted
+    from l3ac_jax.system.compilation import CompilationNotice, keep_compiled_programs
 
     keep_compiled_programs()
     console = Console()
@@ -65,7 +65,7 @@ def run(options: Options) -> int:
 
 
 def _table(parity: Parity) -> Table:
-    from l3ac_jax.evaluation.parity import rms
+    from l3ac_jax.oracle.parity import rms
 
     official, ours = parity.official, parity.ours
     table = Table("", "official", "l3ac-jax")

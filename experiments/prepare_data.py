@@ -30,11 +30,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from l3ac_jax.config.data import CorpusName
 from l3ac_jax.data import prepare as preparation
 from l3ac_jax.data.corpora import LayoutError
 from l3ac_jax.data.dataset import SKIPPED_FILE, DatasetInfo
 from l3ac_jax.data.recordings import Cut
-from l3ac_jax.data_config import CorpusName
 
 PROGRAM = "prepare_data.py"
 USER_ERROR = 2

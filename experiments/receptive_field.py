@@ -70,7 +70,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Measures, prints and draws; 1 where something is not as the structure says."""
-    from l3ac_jax.evaluation.figures import check_figure, save_figure
+    from l3ac_jax.plots.figures import check_figure, save_figure
 
     if options.figure is not None:
         check_figure(options.figure, options.overwrite)
@@ -103,7 +103,7 @@ def _model(name: str, seed: int) -> tuple[CodecConfig, dict, str]:
         from l3ac_jax.evaluation.random_params import random_params
 
         return config, random_params(config, seed), f"random parameters (seed {seed})"
-    from l3ac_jax.pretrained import load_params
+    from l3ac_jax.weights.sources import load_params
 
     return *load_params(name), "its parameters"
 

@@ -26,7 +26,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from l3ac_jax.evaluation.trends import Trend
+    from l3ac_jax.plots.trends import Trend
 
 PROGRAM = "tpooling.py"
 SAMPLE_RATE = 16000
@@ -54,7 +54,7 @@ class Options:
 def run(options: Options) -> None:
     """Reads, prints and draws."""
     from l3ac_jax.evaluation.clips import read_mono
-    from l3ac_jax.evaluation.figures import check_figure, save_figure
+    from l3ac_jax.plots.figures import check_figure, save_figure
 
     check_figure(options.figure, options.overwrite)
     _check_kernels(options.kernels)
@@ -66,7 +66,7 @@ def run(options: Options) -> None:
     if options.start is not None and not 0 <= options.start <= last:
         raise ValueError(f"--start: must be 0 to {last:g} s, got {options.start:g}")
 
-    from l3ac_jax.evaluation.trends import draw_trends, liveliest, trends
+    from l3ac_jax.plots.trends import draw_trends, liveliest, trends
 
     found = trends(audio, options.kernels, SAMPLE_RATE)
     start = options.start

@@ -30,9 +30,9 @@ from typing import Annotated
 import tyro
 
 from l3ac_jax.config import ConfigError, load_config
-from l3ac_jax.files import OutputError
-from l3ac_jax.memory import keep_freed_memory
-from l3ac_jax.toml_layers import split_overrides
+from l3ac_jax.config.layers import split_overrides
+from l3ac_jax.system.files import OutputError
+from l3ac_jax.system.memory import keep_freed_memory
 
 PROGRAM = "train.py"
 FAILED = 1
@@ -67,7 +67,7 @@ def train(options: Options, overrides: list[str], is_command: bool) -> int:
     """Train; returns 0, or 128 + the signal that ended it."""
     config = load_config(options.config, overrides)
     # Only here: what is wrong so far is said at once.
-    from l3ac_jax.compilation import begin_anew, keep_compiled_programs, may_begin_anew
+    from l3ac_jax.system.compilation import begin_anew, keep_compiled_programs, may_begin_anew
     from l3ac_jax.training.devices import connect_processes
     from l3ac_jax.training.trainer import train as run_training
 
@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _is_expected(error: Exception) -> bool:
     from l3ac_jax.data.loader import LoaderError
-    from l3ac_jax.evaluation.metrics import ScoreError
+    from l3ac_jax.metrics.speech import ScoreError
     from l3ac_jax.training.trainer import TrainingDivergedError
 
     return isinstance(error, LoaderError | ScoreError | TrainingDivergedError)

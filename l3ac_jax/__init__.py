@@ -13,21 +13,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from l3ac_jax.bitstream import load, save
-    from l3ac_jax.codec import L3AC
-    from l3ac_jax.encoded import EncodedAudio
-    from l3ac_jax.pretrained import get_model, list_models
-    from l3ac_jax.token_dataset import open_tokens
+    from l3ac_jax.codec.l3ac import L3AC
+    from l3ac_jax.codec.pretrained import get_model
+    from l3ac_jax.tokens.bitstream.files import load, save
+    from l3ac_jax.tokens.dataset.reader import open_tokens
+    from l3ac_jax.tokens.format import EncodedAudio
+    from l3ac_jax.weights.sources import list_models
 
 # JAX takes a second to import: `l3ac-jax --help` and the configuration do without it.
 _MODULES = {
-    "EncodedAudio": "encoded",
-    "L3AC": "codec",
-    "get_model": "pretrained",
-    "list_models": "pretrained",
-    "load": "bitstream",
-    "open_tokens": "token_dataset",
-    "save": "bitstream",
+    "EncodedAudio": "tokens.format",
+    "L3AC": "codec.l3ac",
+    "get_model": "codec.pretrained",
+    "list_models": "weights.sources",
+    "load": "tokens.bitstream.files",
+    "open_tokens": "tokens.dataset.reader",
+    "save": "tokens.bitstream.files",
 }
 
 __all__ = [

@@ -15,7 +15,7 @@ import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from jaxtyping import install_import_hook
 
-from l3ac_jax.audio import read_audio, write_audio
+from l3ac_jax.audio.files import read_audio, write_audio
 from tests.hub_server import Hub, use_endpoint
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -42,9 +42,9 @@ def hub(monkeypatch):
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory) -> Path:
     """A model folder with a small codec, hop length 6, random weights."""
-    from l3ac_jax.checkpoint import save_model
     from l3ac_jax.config import ExperimentConfig
     from l3ac_jax.evaluation.random_params import random_params
+    from l3ac_jax.weights.folder import save_model
     from tests.small_configs import SMALL_CONFIGS
 
     config = SMALL_CONFIGS["baseline"]
@@ -63,7 +63,7 @@ def compiled(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def small_codec(model_folder):
     """The small model, which the commands then need not load, trace and compile each time."""
-    from l3ac_jax import pretrained
+    from l3ac_jax.codec import pretrained
 
     return pretrained.get_model(model_folder)
 
@@ -100,8 +100,8 @@ def stereo(tmp_path) -> Path:
 @pytest.fixture
 def run(model_folder, small_codec, monkeypatch):
     """Run a command with the small model, and insist that it succeeds."""
-    from l3ac_jax import pretrained
-    from l3ac_jax.cli import main
+    from l3ac_jax.cli.main import main
+    from l3ac_jax.codec import pretrained
 
     models = {str(model_folder): small_codec}
     monkeypatch.setattr(pretrained, "get_model", models.__getitem__)

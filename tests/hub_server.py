@@ -6,7 +6,7 @@ from pathlib import Path
 import huggingface_hub.constants as hub_constants
 import pytest
 
-from l3ac_jax.hub import REPOSITORY
+from l3ac_jax.weights.hub import REPOSITORY
 
 
 class Hub(ThreadingHTTPServer):

@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from l3ac_jax.config.data import CorpusName, Split
 from l3ac_jax.data.recordings import Recording
-from l3ac_jax.data_config import CorpusName, Split
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"})
 

@@ -14,8 +14,8 @@ from typing import Literal, SupportsIndex
 from array_record.python.array_record_module import ArrayRecordReader
 from pydantic import BaseModel, ValidationError
 
+from l3ac_jax.config.data import CorpusConfig, CorpusName, Split
 from l3ac_jax.data.clip import Record, RecordError
-from l3ac_jax.data_config import CorpusConfig, CorpusName, Split
 
 DATASET_FILE = "dataset.json"
 SKIPPED_FILE = "skipped.tsv"

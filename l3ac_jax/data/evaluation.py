@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import SupportsIndex
 
+from l3ac_jax.config.data import EvaluationDataConfig
 from l3ac_jax.data.clip import Clip, normalize
 from l3ac_jax.data.dataset import ClipSource, open_corpus
-from l3ac_jax.data_config import EvaluationDataConfig
 
 
 class EvaluationClips(Sequence[Clip]):

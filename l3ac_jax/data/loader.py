@@ -17,9 +17,9 @@ from typing import Self, TypedDict
 import numpy as np
 from jaxtyping import Float32, Int32
 
+from l3ac_jax.config.data import DataConfig
 from l3ac_jax.data.training import Batch, TrainingData
-from l3ac_jax.data.workers import make_pool
-from l3ac_jax.data_config import DataConfig
+from l3ac_jax.system.processes import make_pool
 
 SHARED = Path("/dev/shm")
 

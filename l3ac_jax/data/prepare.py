@@ -16,6 +16,7 @@ from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
+from l3ac_jax.config.data import CorpusName, Split
 from l3ac_jax.data.corpora import find_recordings
 from l3ac_jax.data.dataset import DATASET_FILE, SKIPPED_FILE, DatasetInfo, ShardInfo, SplitInfo
 from l3ac_jax.data.recordings import Cut, SourceError
@@ -29,10 +30,9 @@ from l3ac_jax.data.shard import (
     plan_shards,
     read_note,
 )
-from l3ac_jax.data.workers import SPAWN, make_pool
-from l3ac_jax.data_config import CorpusName, Split
-from l3ac_jax.files import OutputError, complete_file
-from l3ac_jax.folders import FolderInUseError, exclusive
+from l3ac_jax.system.files import OutputError, complete_file
+from l3ac_jax.system.folders import FolderInUseError, exclusive
+from l3ac_jax.system.processes import SPAWN, make_pool
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 PLAN_FILE = "plan.json"

@@ -13,9 +13,9 @@ import soundfile
 import soxr
 from jaxtyping import Float, Int16
 
-from l3ac_jax.audio import AudioError, open_audio
+from l3ac_jax.audio.files import AudioError, open_audio
+from l3ac_jax.config.data import Split
 from l3ac_jax.data.clip import FULL_SCALE
-from l3ac_jax.data_config import Split
 
 READ_FRAMES = 1 << 18
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from l3ac_jax.data.clip import encode_record
 from l3ac_jax.data.dataset import ShardInfo
 from l3ac_jax.data.recordings import Cut, Recording, UnusableError, is_silent, read_pieces
-from l3ac_jax.files import complete_file
+from l3ac_jax.system.files import complete_file
 
 NOTES = ".shards"
 

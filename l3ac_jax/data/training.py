@@ -14,9 +14,9 @@ import numpy as np
 import soxr
 from jaxtyping import Float32, Int32
 
+from l3ac_jax.config.data import DataConfig
 from l3ac_jax.data.clip import Record, normalize
 from l3ac_jax.data.dataset import ClipSource, Corpus, open_corpus
-from l3ac_jax.data_config import DataConfig
 
 
 class Batch(TypedDict):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from l3ac_jax.config import ConfigError, ExperimentConfig, differences, dump_config, load_config
 from l3ac_jax.evaluation.clips import EvaluationClip
 from l3ac_jax.evaluation.report import REPORT_FILE, Report, ReportError, read_report
-from l3ac_jax.files import complete_file
+from l3ac_jax.system.files import complete_file
 
 if TYPE_CHECKING:
     from l3ac_jax.evaluation.evaluate import Progress, Settings
@@ -74,7 +74,7 @@ class Run:
     @property
     def is_trained(self) -> bool:
         """Whether the checkpoint of its last step is there."""
-        from l3ac_jax.checkpoint import CHECKPOINTS_FOLDER
+        from l3ac_jax.weights.folder import CHECKPOINTS_FOLDER
 
         return (self.training / CHECKPOINTS_FOLDER / str(self.steps)).is_dir()
 
@@ -151,9 +151,9 @@ def evaluate_run(
         same = (report.data, report.seed) == (data, settings.seed)
         if same and {clip.clip for clip in report.clips} == names:
             return report
+    from l3ac_jax.codec.pretrained import get_model
     from l3ac_jax.evaluation.codecs import NeuralCodec
     from l3ac_jax.evaluation.evaluate import evaluate
-    from l3ac_jax.pretrained import get_model
 
     codec = NeuralCodec(run.name, get_model(run.training))
     report = evaluate([codec], clips, run.evaluation, data, settings, progress)

@@ -13,9 +13,9 @@ from pydantic import BaseModel
 from rich.box import SIMPLE
 from rich.table import Table
 
-from l3ac_jax.evaluation.figures import new_figure
 from l3ac_jax.evaluation.report import ALL, METRICS, Interval, Report, confidence_interval
-from l3ac_jax.files import complete_file
+from l3ac_jax.plots.figures import new_figure
+from l3ac_jax.system.files import complete_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

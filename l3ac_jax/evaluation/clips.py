@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from l3ac_jax.audio import FORMATS, read_audio, resample
+from l3ac_jax.audio.files import FORMATS, read_audio, resample
 
 __all__ = ["EvaluationClip", "EvaluationDataError", "choose_clips", "find_clips", "read_mono"]
 

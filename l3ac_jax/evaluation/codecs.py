@@ -16,9 +16,9 @@ import numpy as np
 import soundfile
 from jaxtyping import Float, Int
 
-from l3ac_jax.audio import resample
-from l3ac_jax.buckets import bucket_tokens
-from l3ac_jax.codec import L3AC
+from l3ac_jax.audio.files import resample
+from l3ac_jax.codec.buckets import bucket_tokens
+from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.evaluation.ogg import payload_bytes
 from l3ac_jax.evaluation.report import Codec
 

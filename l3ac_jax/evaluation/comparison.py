@@ -14,7 +14,7 @@ from l3ac_jax.config import CodecConfig, published_config
 from l3ac_jax.evaluation.complexity import products, resolve_config
 from l3ac_jax.evaluation.published import published_points
 from l3ac_jax.evaluation.report import Codec, Interval, Report, read_report
-from l3ac_jax.files import complete_file
+from l3ac_jax.system.files import complete_file
 
 __all__ = [
     "SCORES",

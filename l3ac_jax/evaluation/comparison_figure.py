@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from l3ac_jax.evaluation.comparison import Row
-from l3ac_jax.evaluation.figures import new_figure
 from l3ac_jax.evaluation.report import METRICS
+from l3ac_jax.plots.figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -87,14 +87,14 @@ def resolve_config(model: str | os.PathLike[str]) -> CodecConfig:
         return named_config(model).model
     if model.endswith(".toml"):
         return load_config(model).model
-    from l3ac_jax.pretrained import load_params
+    from l3ac_jax.weights.sources import load_params
 
     return load_params(model)[0]
 
 
 def parameters(config: CodecConfig) -> dict[str, int]:
     """Parameters of each part, as they are trained."""
-    from l3ac_jax.params import expected_params
+    from l3ac_jax.model.params import expected_params
 
     leaves = expected_params(config)
     return _by_part({name: math.prod(leaf.shape) for name, leaf in leaves.items()})
@@ -112,7 +112,7 @@ def products(config: CodecConfig, seconds: float) -> dict[str, int]:
     output frames and kernel k from c channels to d in g groups takes T·k·c·d / g products, which
     is T times the size of its kernel. The position bias is left out: it does not depend on audio.
     """
-    from l3ac_jax.params import expected_params
+    from l3ac_jax.model.params import expected_params
 
     tokens = _tokens(config, seconds)
     counted: dict[str, int] = {}

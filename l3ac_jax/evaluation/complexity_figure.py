@@ -7,7 +7,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from l3ac_jax.evaluation.complexity import PARTS, Complexity
-from l3ac_jax.evaluation.figures import LINES, new_figure
+from l3ac_jax.plots.figures import LINES, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from jaxtyping import Float
 
-from l3ac_jax.evaluation.figures import COLOR_MAP, RANGE_DB, spectrogram_db
+from l3ac_jax.plots.figures import COLOR_MAP, RANGE_DB, spectrogram_db
 
 __all__ = ["audio_uri", "color_scale", "spectrogram_peak", "spectrogram_uri"]
 

@@ -21,15 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from l3ac_jax.audio import AudioError, write_audio
+from l3ac_jax.audio.files import AudioError, write_audio
 from l3ac_jax.evaluation.clips import EvaluationClip, read_mono
 from l3ac_jax.evaluation.codecs import CodecUnderTest
 from l3ac_jax.evaluation.journal import Journal
 from l3ac_jax.evaluation.report import ClipScores, Codec, Report, write_report
 from l3ac_jax.evaluation.scoring import SIGNAL_SCORES, Extras, ScoringJob, score_jobs
 from l3ac_jax.evaluation.summaries import CodedClip, summarize, write_csv
-from l3ac_jax.files import OutputError
-from l3ac_jax.folders import FolderInUseError, exclusive
+from l3ac_jax.system.files import OutputError
+from l3ac_jax.system.folders import FolderInUseError, exclusive
 
 __all__ = ["AUDIO_FOLDER", "Progress", "Settings", "audio_path", "check_out", "evaluate"]
 

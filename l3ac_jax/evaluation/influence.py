@@ -18,11 +18,11 @@ import numpy as np
 from flax.linen.module import InterceptorContext
 from jaxtyping import Array, Float
 
-from l3ac_jax.compilation import quick_compilation
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.evaluation.receptive_field import Field
 from l3ac_jax.model.network import Network
 from l3ac_jax.model.tpooling import ClipNorm
+from l3ac_jax.system.compilation import quick_compilation
 
 __all__ = ["Decoded", "Influence", "Probe", "Statistics"]
 

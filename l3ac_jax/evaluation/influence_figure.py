@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l3ac_jax.evaluation.figures import LINES, new_figure
 from l3ac_jax.evaluation.influence import Influence
 from l3ac_jax.evaluation.perturbation import Measured
+from l3ac_jax.plots.figures import LINES, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,16 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from l3ac_jax.evaluation.data_uris import (
-    audio_uri,
-    color_scale,
-    spectrogram_peak,
-    spectrogram_uri,
-)
-from l3ac_jax.evaluation.figures import RANGE_DB
+from l3ac_jax.evaluation.data_uris import audio_uri, color_scale, spectrogram_peak, spectrogram_uri
 from l3ac_jax.evaluation.listening_rows import Row, Score, clip_rows, metrics_of, summary_rows
 from l3ac_jax.evaluation.report import ALL, Codec, Report
-from l3ac_jax.files import OutputError, check_output, complete_file
+from l3ac_jax.plots.figures import RANGE_DB
+from l3ac_jax.system.files import OutputError, check_output, complete_file
 
 if TYPE_CHECKING:
     from jinja2 import Template

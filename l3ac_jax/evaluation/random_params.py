@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l3ac_jax.config import CodecConfig
-from l3ac_jax.params import expected_params, unflatten
+from l3ac_jax.model.params import expected_params, unflatten
 
 __all__ = ["random_params"]
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from l3ac_jax.files import complete_file
+from l3ac_jax.system.files import complete_file
 
 __all__ = [
     "ALL",
@@ -113,7 +113,7 @@ class Interval(_Record, frozen=True):
 class Summary(_Record, frozen=True):
     """One codec in one domain, or in "all" clips.
 
-    `codebook` says how the tokens of these clips use it (see `codebook_scores` in tokens.py).
+    `codebook` says how the tokens of these clips use it (`codebook_scores` of `metrics`).
     """
 
     codec: str

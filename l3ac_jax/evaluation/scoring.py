@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from l3ac_jax.data.workers import make_pool
-from l3ac_jax.evaluation import models, signals
 from l3ac_jax.evaluation.clips import read_mono
-from l3ac_jax.evaluation.metrics import PESQ_RATE, pesq_wb, stoi
+from l3ac_jax.metrics import learned, signals
+from l3ac_jax.metrics.speech import PESQ_RATE, pesq_wb, stoi
+from l3ac_jax.system.processes import make_pool
 
 __all__ = ["Extras", "ScoringJob", "score_jobs", "signal_scores"]
 
@@ -44,7 +44,7 @@ class Extras:
     def check(self) -> None:
         """Raise ImportError for packages that are not installed."""
         for name in self.names:
-            models.require(name)
+            learned.require(name)
 
 
 SIGNAL_SCORES = (
@@ -98,13 +98,13 @@ def score_job(job: ScoringJob) -> list[dict[str, float]]:
         decoded = read_mono(path, rate)
         scores = signal_scores(reference, decoded, rate, pitch)
         if job.extras.speaker:
-            scores["speaker"] = models.speaker_similarity(reference, decoded, rate)
+            scores["speaker"] = learned.speaker_similarity(reference, decoded, rate)
         if job.extras.dnsmos:
-            scores["dnsmos"] = models.dnsmos(decoded, rate)
+            scores["dnsmos"] = learned.dnsmos(decoded, rate)
         if job.extras.words is not None:
-            truth = job.transcript or models.transcribe(reference, rate, job.extras.words)
-            spoken = models.transcribe(decoded, rate, job.extras.words)
-            scores["wer"] = models.word_error_rate(truth, spoken)
+            truth = job.transcript or learned.transcribe(reference, rate, job.extras.words)
+            spoken = learned.transcribe(decoded, rate, job.extras.words)
+            scores["wer"] = learned.word_error_rate(truth, spoken)
         results.append(scores)
     return results
 
@@ -162,4 +162,4 @@ def _result(future: Future[list[dict[str, float]]]) -> list[dict[str, float]] | 
 
 def _start() -> None:
     """Each worker process is one of all cores: libraries with threads of their own get one."""
-    models.use_one_thread()
+    learned.use_one_thread()

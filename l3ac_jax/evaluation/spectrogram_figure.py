@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from l3ac_jax.evaluation.data_uris import spectrogram_peak
-from l3ac_jax.evaluation.figures import draw_spectrogram, new_figure
+from l3ac_jax.plots.figures import draw_spectrogram, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

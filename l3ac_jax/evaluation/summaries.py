@@ -20,8 +20,8 @@ from l3ac_jax.evaluation.report import (
     Summary,
     confidence_interval,
 )
-from l3ac_jax.evaluation.tokens import codebook_scores
-from l3ac_jax.files import complete_file
+from l3ac_jax.metrics.codebook import codebook_scores
+from l3ac_jax.system.files import complete_file
 
 __all__ = ["CSV_FILE", "CodedClip", "summarize", "write_csv"]
 

@@ -6,9 +6,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from . import ops
-from .blocks import in_blocks
-from .layers import (
+from l3ac_jax.model import ops
+from l3ac_jax.model.activations import Snake
+from l3ac_jax.model.layers import (
     BlockOptions,
     Conv,
     ConvUnit,
@@ -17,11 +17,11 @@ from .layers import (
     StridedConv,
     UnitStack,
 )
-from .norms import ChannelNorm
-from .ops import Frames, Lengths, Signal
-from .reach import Span, chain
-from .snake import Snake
-from .tpooling import EnhanceBlock, Statistics, TConv
+from l3ac_jax.model.norms import ChannelNorm
+from l3ac_jax.model.ops import Frames, Lengths, Signal
+from l3ac_jax.model.ops.blocks import in_blocks
+from l3ac_jax.model.reach import Span, chain
+from l3ac_jax.model.tpooling import EnhanceBlock, Statistics, TConv
 
 ByStage = Sequence[Statistics | None]
 """Of each stage of the decoder; None where they are those of the frames at hand."""

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .layers import PlainDense
+from l3ac_jax.model.layers import PlainDense
 
 Latents = Float[Array, "b n l"]
 Tokens = Int[Array, "b n"]

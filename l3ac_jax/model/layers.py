@@ -19,12 +19,12 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from . import ops
-from .blocks import in_blocks
-from .norms import GRN, ChannelNorm, ResponseNorm
-from .ops import Frames, Lengths
-from .reach import WHOLE_CLIP, Span, chain
-from .snake import Snake
+from l3ac_jax.model import ops
+from l3ac_jax.model.activations import Snake
+from l3ac_jax.model.norms import GRN, ChannelNorm, ResponseNorm
+from l3ac_jax.model.ops import Frames, Lengths
+from l3ac_jax.model.ops.blocks import in_blocks
+from l3ac_jax.model.reach import WHOLE_CLIP, Span, chain
 
 kernel_init = nn.initializers.truncated_normal(stddev=0.02, lower=-100.0, upper=100.0)
 

@@ -9,14 +9,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from l3ac_jax.config import CodecConfig
-
-from . import ops
-from .autoencoder import Decoder, Encoder
-from .fsq import FSQ, Tokens
-from .layers import BlockOptions
-from .local_transformer import DecoderTransformer, EncoderTransformer
-from .ops import Lengths, Signal
-from .reach import Span, chain
+from l3ac_jax.model import ops
+from l3ac_jax.model.autoencoder import Decoder, Encoder
+from l3ac_jax.model.fsq import FSQ, Tokens
+from l3ac_jax.model.layers import BlockOptions
+from l3ac_jax.model.ops import Lengths, Signal
+from l3ac_jax.model.reach import Span, chain
+from l3ac_jax.model.transformer import DecoderTransformer, EncoderTransformer
 
 Features = Float[Array, "b n f"]
 

@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from . import ops
-from .ops import Frames, Lengths
+from l3ac_jax.model import ops
+from l3ac_jax.model.ops import Frames, Lengths
 
 NORM_EPS = 1e-8
 RESPONSE_EPS = 1e-6  # ConvNeXt-V2's own

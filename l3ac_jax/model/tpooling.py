@@ -8,13 +8,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from . import ops
-from .blocks import in_blocks
-from .layers import BlockOptions, Dense, PlainDense, weight_normed
-from .norms import affine
-from .ops import Frames, Lengths, Signal
-from .pooling import average_pool, max_pool
-from .reach import WHOLE_CLIP, Span
+from l3ac_jax.model import ops
+from l3ac_jax.model.layers import BlockOptions, Dense, PlainDense, weight_normed
+from l3ac_jax.model.norms import affine
+from l3ac_jax.model.ops import Frames, Lengths, Signal
+from l3ac_jax.model.ops.blocks import in_blocks
+from l3ac_jax.model.ops.pooling import average_pool, max_pool
+from l3ac_jax.model.reach import WHOLE_CLIP, Span
 
 CONV_WIDTH = 7
 CHANNELS_PER_BRANCH = 4

@@ -5,7 +5,7 @@
     RUN/checkpoints/STEP/run/       data iterator and configuration, as JSON
     RUN/checkpoints/STEP/metrics/   what evaluation said, where there was one
 
-Each STEP folder is a model folder too: see l3ac_jax/checkpoint.py.
+Each STEP folder is a model folder too: see l3ac_jax/weights/folder.py.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
-from l3ac_jax.checkpoint import CHECKPOINTS_FOLDER, PARAMS_FOLDER, RANK, RUN_ITEM
 from l3ac_jax.config import ConfigError, ExperimentConfig
+from l3ac_jax.config.training import CheckpointConfig
 from l3ac_jax.data.loader import LoaderState
 from l3ac_jax.training.step import TrainState
-from l3ac_jax.training_config import CheckpointConfig
+from l3ac_jax.weights.folder import CHECKPOINTS_FOLDER, PARAMS_FOLDER, RANK, RUN_ITEM
 
 STATE = "state"
 

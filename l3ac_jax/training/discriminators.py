@@ -24,9 +24,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Complex, Float, Int
 
-from ..model.layers import normalized_kernel, torch_uniform
-from ..model.ops import mask_frames, per_channel, time_sum
-from .stft import Lengths, reflect_pad, stft
+from l3ac_jax.model.layers import normalized_kernel, torch_uniform
+from l3ac_jax.model.ops import mask_frames, per_channel, time_sum
+from l3ac_jax.training.stft import Lengths, reflect_pad, stft
 
 __all__ = ["BANDS", "FFT_SIZES", "PERIODS", "PERIOD_WIDTHS", "Discriminators"]
 

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.model.network import init_params
-from l3ac_jax.params import flatten, unflatten
+from l3ac_jax.model.params import flatten, unflatten
 
 PUBLISHED_DEVIATION = 0.02
 BRANCH_SHARE = 0.2

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from l3ac_jax.evaluation.figures import spectrogram_image
-from l3ac_jax.files import complete_file
+from l3ac_jax.plots.figures import spectrogram_image
+from l3ac_jax.system.files import complete_file
 
 __all__ = ["METRICS_FILE", "Kind", "NoLog", "RunLog", "read_metrics"]
 

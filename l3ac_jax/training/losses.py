@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ..mel import mel_filters
-from ..model.ops import mask_frames, time_sum
-from .stft import Lengths, frame_count, magnitude, power, root, stft
+from l3ac_jax.audio.mel import mel_filters
+from l3ac_jax.model.ops import mask_frames, time_sum
+from l3ac_jax.training.stft import Lengths, frame_count, magnitude, power, root, stft
 
 Audio = Float[Array, "batch time"]
 Scalar = Float[Array, ""]

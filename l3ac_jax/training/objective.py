@@ -10,12 +10,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from l3ac_jax.config import CodecConfig
+from l3ac_jax.config.training import LossWeights, TrainingConfig
 from l3ac_jax.model.folding import folded_params
 from l3ac_jax.model.network import Network, Reconstruction
 from l3ac_jax.training import losses
 from l3ac_jax.training.discriminators import Discriminators
 from l3ac_jax.training.whisper import perceptual_features
-from l3ac_jax.training_config import LossWeights, TrainingConfig
 
 Scalar = Float[Array, ""]
 Terms = dict[str, Scalar]

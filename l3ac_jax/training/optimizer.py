@@ -13,8 +13,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from l3ac_jax.config import ConfigError
+from l3ac_jax.config.training import OptimizerConfig
 from l3ac_jax.training.muon import muon
-from l3ac_jax.training_config import OptimizerConfig
 
 Schedule = Callable[[ArrayLike], Float[Array, ""]]
 

@@ -22,17 +22,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from l3ac_jax.checkpoint import CHECKPOINTS_FOLDER, CONFIG_FILE
-from l3ac_jax.compilation import quick_compilation
 from l3ac_jax.config import ConfigError, ExperimentConfig, differences, dump_config
+from l3ac_jax.config.data import DataConfig
+from l3ac_jax.config.training import TrainingConfig
 from l3ac_jax.data.evaluation import EvaluationClips
 from l3ac_jax.data.loader import BatchLoader
-from l3ac_jax.data_config import DataConfig
-from l3ac_jax.files import complete_file
-from l3ac_jax.folders import FolderInUseError, exclusive
-from l3ac_jax.params import expected_params, flatten, in_words, mismatches
-from l3ac_jax.pretrained import load_params
-from l3ac_jax.torch_files import WeightsError
+from l3ac_jax.model.params import expected_params, flatten, in_words, mismatches
+from l3ac_jax.official.torch_files import WeightsError
+from l3ac_jax.system.compilation import quick_compilation
+from l3ac_jax.system.files import complete_file
+from l3ac_jax.system.folders import FolderInUseError, exclusive
 from l3ac_jax.training.checkpoints import Checkpoints
 from l3ac_jax.training.devices import Devices, all_devices
 from l3ac_jax.training.logs import NoLog, RunLog
@@ -41,7 +40,8 @@ from l3ac_jax.training.progress import TrainingProgress
 from l3ac_jax.training.step import Steps, TrainState
 from l3ac_jax.training.validation import Evaluator
 from l3ac_jax.training.whisper_weights import load_whisper_encoder
-from l3ac_jax.training_config import TrainingConfig
+from l3ac_jax.weights.folder import CHECKPOINTS_FOLDER, CONFIG_FILE
+from l3ac_jax.weights.sources import load_params
 
 LOCK_FILE = "lock"
 

@@ -17,10 +17,10 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from l3ac_jax.config.training import TrainingConfig
 from l3ac_jax.training.initialization import initial_params
 from l3ac_jax.training.objective import Batch, Objective, Terms
 from l3ac_jax.training.optimizer import make_optimizer, rate_factors
-from l3ac_jax.training_config import TrainingConfig
 
 
 class TrainState(flax.struct.PyTreeNode):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
-from ..model.ops import mask_frames
+from l3ac_jax.model.ops import mask_frames
 
 Lengths = Int[Array, " batch"] | None
 Samples = TypeVar("Samples", int, Int[Array, " batch"])

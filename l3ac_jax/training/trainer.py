@@ -15,10 +15,10 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from l3ac_jax.compilation import CompilationTime
 from l3ac_jax.config import ExperimentConfig
 from l3ac_jax.data.loader import LoaderError
-from l3ac_jax.evaluation.metrics import ScoreError
+from l3ac_jax.metrics.speech import ScoreError
+from l3ac_jax.system.compilation import CompilationTime
 from l3ac_jax.training.run import Run, open_run
 from l3ac_jax.training.stop import StopRequest
 
@@ -59,7 +59,7 @@ def train(
     With `may_begin_anew`, a process on a CPU that had to compile for long ends after its first
     steps, and its `Outcome` says so: a new one, which finds the programs in JAX's persistent cache,
     is faster. Compilation leaves the heap in pieces, and with freed memory kept in one heap
-    (memory.py) every step waits for the search through them.
+    (system/memory.py) every step waits for the search through them.
 
     Raises, before anything is trained: ConfigError (also for a folder that was begun with another
     model), DatasetError, WeightsError or DownloadError, ValueError for data that changed or a

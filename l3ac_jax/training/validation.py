@@ -10,12 +10,12 @@ import jax
 import numpy as np
 from jaxtyping import Float32
 
-from l3ac_jax.buckets import bucket_tokens
+from l3ac_jax.codec.buckets import bucket_tokens
+from l3ac_jax.config.training import ValidationConfig
 from l3ac_jax.data.clip import Clip
-from l3ac_jax.evaluation.metrics import CodebookUse, ScorePool, mean_scores
+from l3ac_jax.metrics.speech import CodebookUse, ScorePool, mean_scores
 from l3ac_jax.training.devices import Devices
 from l3ac_jax.training.objective import Objective
-from l3ac_jax.training_config import ValidationConfig
 
 Signal = Float32[np.ndarray, " time"]
 

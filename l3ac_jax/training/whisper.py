@@ -17,12 +17,12 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from ..mel import mel_filters
-from ..model.layers import torch_uniform
-from ..model.norms import affine
-from ..model.ops import gelu, mask_frames, per_channel, standardize_channels
-from .attention import attention
-from .stft import Lengths, power, stft
+from l3ac_jax.audio.mel import mel_filters
+from l3ac_jax.model.layers import torch_uniform
+from l3ac_jax.model.norms import affine
+from l3ac_jax.model.ops import gelu, mask_frames, per_channel, standardize_channels
+from l3ac_jax.training.attention import attention
+from l3ac_jax.training.stft import Lengths, power, stft
 
 __all__ = ["FRAMES", "WhisperEncoder", "frames_of", "log_mel", "perceptual_features"]
 

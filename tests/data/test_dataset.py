@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
+from l3ac_jax.config.data import CorpusConfig
 from l3ac_jax.data.dataset import ClipSource, DatasetError, open_corpus, read_dataset_info
 from l3ac_jax.data.prepare import prepare
-from l3ac_jax.data_config import CorpusConfig
 from tests.data import trees
 from tests.data.trees import CUT
 

@@ -5,11 +5,11 @@ from itertools import groupby
 import numpy as np
 import pytest
 
+from l3ac_jax.config.data import CorpusConfig, EvaluationDataConfig
 from l3ac_jax.data.clip import normalize
 from l3ac_jax.data.dataset import open_corpus
 from l3ac_jax.data.evaluation import EvaluationClips
 from l3ac_jax.data.prepare import prepare
-from l3ac_jax.data_config import CorpusConfig, EvaluationDataConfig
 from tests.data import trees
 from tests.data.trees import CUT
 

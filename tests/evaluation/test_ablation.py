@@ -6,7 +6,7 @@ import pytest
 
 from l3ac_jax.config import ConfigError, dump_config, load_config
 from l3ac_jax.evaluation.ablation import Run, begin, plan_runs, read_variants
-from l3ac_jax.files import OutputError
+from l3ac_jax.system.files import OutputError
 from tests.training.small_run import STEPS, small_experiment
 
 NOISE = "[model.quantizer]\nnoise_rate = "

@@ -15,8 +15,8 @@ from l3ac_jax.evaluation.ablation_table import (
     write_csv,
     write_json,
 )
-from l3ac_jax.evaluation.figures import figure_image
 from l3ac_jax.evaluation.report import METRICS, ClipScores, Codec, Report, Summary
+from l3ac_jax.plots.figures import figure_image
 
 # PESQ of clips a, b, c; by variant and seed. Clip c has no score in one run.
 PESQ = {

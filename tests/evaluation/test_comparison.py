@@ -16,16 +16,9 @@ from l3ac_jax.evaluation.comparison import (
     write_rows,
 )
 from l3ac_jax.evaluation.comparison_figure import AREA, MEASURED, draw_comparison
-from l3ac_jax.evaluation.figures import figure_image
-from l3ac_jax.evaluation.report import (
-    Codec,
-    Interval,
-    Report,
-    ReportError,
-    Summary,
-    write_report,
-)
-from l3ac_jax.files import OutputError
+from l3ac_jax.evaluation.report import Codec, Interval, Report, ReportError, Summary, write_report
+from l3ac_jax.plots.figures import figure_image
+from l3ac_jax.system.files import OutputError
 from tests.small_configs import SMALL_CONFIGS
 
 DOMAIN = "speech"

@@ -16,7 +16,7 @@ from l3ac_jax.evaluation.complexity import (
     resolve_config,
 )
 from l3ac_jax.evaluation.published import published_gmac_per_second
-from l3ac_jax.pretrained import ModelNotFoundError
+from l3ac_jax.weights.sources import ModelNotFoundError
 from tests.small_configs import SMALL_CONFIGS
 
 # What the official code computes beside the products that are needed, by the operator's name.
@@ -34,7 +34,7 @@ def counted_by_pytorch(config, seconds) -> dict[str, dict[str, int]]:
     """Multiply-accumulates in the official code, by part and operator; nothing is computed."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from l3ac_jax.official import OfficialCodec, import_official
+    from l3ac_jax.oracle.codec import OfficialCodec, import_official
 
     torch, _ = import_official()
     codec = OfficialCodec(config)

@@ -3,7 +3,7 @@
 import pytest
 
 from l3ac_jax.evaluation.journal import Journal
-from l3ac_jax.files import OutputError
+from l3ac_jax.system.files import OutputError
 
 IDENTITY = {"codec": "one"}
 

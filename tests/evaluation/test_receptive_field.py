@@ -14,8 +14,8 @@ from l3ac_jax.evaluation.perturbation import Change, measure
 from l3ac_jax.evaluation.random_params import random_params
 from l3ac_jax.evaluation.receptive_field import Field, look_aheads, sample_field, token_field
 from l3ac_jax.model.network import Network
+from l3ac_jax.model.params import flatten
 from l3ac_jax.model.reach import Span
-from l3ac_jax.params import flatten
 from tests.model.oracle import QUICK_COMPILE
 from tests.small_configs import SMALL_CONFIGS
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from l3ac_jax.audio import read_audio, write_audio
-from l3ac_jax.evaluation import models, signals
-from l3ac_jax.evaluation.metrics import pesq_wb, stoi
+from l3ac_jax.audio.files import read_audio, write_audio
 from l3ac_jax.evaluation.scoring import SIGNAL_SCORES, Extras, ScoringJob, score_job, score_jobs
+from l3ac_jax.metrics import learned, signals
+from l3ac_jax.metrics.speech import pesq_wb, stoi
 from tests.conftest import FIXTURES
 from tests.evaluation.crashing_job import CrashingJob
 
@@ -79,7 +79,7 @@ class Segment:
 )
 def test_word_errors_are_those_against_the_transcript(files, monkeypatch, transcript, expected):
     asked = []
-    monkeypatch.setattr(models, "_recognizer", lambda model: asked.append(model) or Recognizer())
+    monkeypatch.setattr(learned, "_recognizer", lambda model: asked.append(model) or Recognizer())
     extras = Extras(words="tiny.en")
     job = ScoringJob("clip", files[0], tuple(files[1:]), RATE, extras, transcript)
     assert [scores["wer"] for scores in score_job(job)] == pytest.approx(expected)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from l3ac_jax.audio import read_audio
+from l3ac_jax.audio.files import read_audio
 from l3ac_jax.config import ExperimentConfig
 from tests.conftest import FIXTURES
 from tests.small_configs import SMALL_CONFIGS
@@ -21,14 +21,14 @@ SMALL = ExperimentConfig(model=SMALL_CONFIGS["baseline"])
 @pytest.fixture(scope="module")
 def official():
     pytest.importorskip("l3ac")
-    from l3ac_jax.official import seeded_codec
+    from l3ac_jax.oracle.codec import seeded_codec
 
     return seeded_codec(SMALL.model)
 
 
 @pytest.fixture(scope="module")
 def ours(official):
-    from l3ac_jax.evaluation.parity import converted
+    from l3ac_jax.oracle.parity import converted
     from tests.model.oracle import quickly_compiled
 
     return quickly_compiled(converted(official, SMALL))
@@ -40,7 +40,7 @@ def audio():
 
 
 def test_the_two_agree(official, ours, audio):
-    from l3ac_jax.evaluation.parity import compare
+    from l3ac_jax.oracle.parity import compare
 
     parity = compare(audio, official, ours)
     assert parity.agrees
@@ -49,8 +49,8 @@ def test_the_two_agree(official, ours, audio):
 
 
 def test_wrong_weights_are_noticed(official, ours, audio):
-    from l3ac_jax.codec import L3AC
-    from l3ac_jax.evaluation.parity import compare
+    from l3ac_jax.codec.l3ac import L3AC
+    from l3ac_jax.oracle.parity import compare
     from tests.model.oracle import quickly_compiled
 
     wrong = jax.tree.map(lambda leaf: np.asarray(leaf) * np.float32(1.01), ours.params)

@@ -10,11 +10,11 @@ import jax
 import numpy as np
 import soundfile as sf
 
-from l3ac_jax.codec import L3AC
-from l3ac_jax.compilation import quick_compilation
+from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.config import CodecConfig, published_config
-from l3ac_jax.official import OfficialCodec, seeded_codec
-from l3ac_jax.torch_weights import from_torch
+from l3ac_jax.official.weights import from_torch
+from l3ac_jax.oracle.codec import OfficialCodec, seeded_codec
+from l3ac_jax.system.compilation import quick_compilation
 from tests.small_configs import SMALL_CONFIGS
 
 # For tests that compile much and compute little: a quarter of the time, the same program.

@@ -13,7 +13,7 @@ from l3ac_jax.evaluation.random_params import random_params
 from l3ac_jax.model.folding import fold
 from l3ac_jax.model.network import Network
 from l3ac_jax.model.norms import ResponseNorm
-from l3ac_jax.official_config import to_official_config
+from l3ac_jax.official.config import to_official_config
 from tests.model.oracle import QUICK_COMPILE, speech
 from tests.small_configs import ABLATED_CONFIGS
 

@@ -19,13 +19,9 @@ from l3ac_jax.model.layers import (
     StridedConv,
     UnitStack,
 )
-from l3ac_jax.model.local_transformer import (
-    DecoderTransformer,
-    EncoderTransformer,
-    LocalTransformer,
-)
 from l3ac_jax.model.reach import Span
 from l3ac_jax.model.tpooling import EnhanceBlock, TConv, TrendBranch
+from l3ac_jax.model.transformer import DecoderTransformer, EncoderTransformer, LocalTransformer
 from tests.model.oracle import QUICK_COMPILE
 
 jit = partial(jax.jit, compiler_options=QUICK_COMPILE)

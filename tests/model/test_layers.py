@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from l3ac_jax.model import ops
+from l3ac_jax.model.activations import Snake
 from l3ac_jax.model.autoencoder import DecoderStage, EncoderStage
 from l3ac_jax.model.layers import BlockOptions, Conv, ConvUnit, LegacyUnit
-from l3ac_jax.model.local_transformer import LocalTransformer
 from l3ac_jax.model.norms import ChannelNorm
-from l3ac_jax.model.snake import Snake
 from l3ac_jax.model.tpooling import EnhanceBlock, TConv, tpool
+from l3ac_jax.model.transformer import LocalTransformer
 from tests.model.oracle import QUICK_COMPILE, pair
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
@@ -188,7 +188,7 @@ def test_transformers_with_compression(name):
 
 
 def test_sin_squared_and_its_derivative():
-    from l3ac_jax.model.snake import sin_of_double, sin_squared
+    from l3ac_jax.model.ops.snake import sin_of_double, sin_squared
 
     x = np.random.default_rng(0).uniform(-1000, 1000, 100_000).astype(np.float32)
     exact = np.sin(x.astype(np.float64)) ** 2
@@ -198,7 +198,7 @@ def test_sin_squared_and_its_derivative():
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_gradient_of_snake(batch):
-    from l3ac_jax.model.snake import snake
+    from l3ac_jax.model.ops.snake import snake
 
     x, weights = noise(batch, 500, 6), noise(batch, 500, 6, seed=1)
     alpha = np.random.default_rng(2).uniform(0.2, 3, 6).astype(np.float32)

@@ -16,20 +16,12 @@ import numpy as np
 import pytest
 import torch
 
-from l3ac_jax.codec import L3AC
+from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.config import PUBLISHED
 from l3ac_jax.model.network import Network
-from l3ac_jax.params import flatten
-from l3ac_jax.torch_names import official_places
-from tests.model.oracle import (
-    QUICK_COMPILE,
-    Pair,
-    codec_of,
-    pair,
-    quickly_compiled,
-    rms,
-    speech,
-)
+from l3ac_jax.model.params import flatten
+from l3ac_jax.official.names import official_places
+from tests.model.oracle import QUICK_COMPILE, Pair, codec_of, pair, quickly_compiled, rms, speech
 from tests.small_configs import SMALL_CONFIGS
 
 ROUNDING_MARGIN = 1e-4

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from l3ac_jax.model.ops import frame_mask
-from l3ac_jax.official_discriminators import (
+from l3ac_jax.oracle.discriminators import (
     OfficialDiscriminators,
     discriminator_params,
     twice_padded_stft,

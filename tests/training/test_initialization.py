@@ -8,11 +8,11 @@ import numpy as np
 import optax
 import pytest
 
-from l3ac_jax.compilation import quick_compilation
 from l3ac_jax.config import load_config
 from l3ac_jax.model.network import Network, init_params
 from l3ac_jax.model.ops import linear_upsample
-from l3ac_jax.params import flatten
+from l3ac_jax.model.params import flatten
+from l3ac_jax.system.compilation import quick_compilation
 from l3ac_jax.training.initialization import detrended, initial_params
 
 CONFIG = load_config("configs/smoke.toml").model

@@ -16,7 +16,7 @@ import soundfile
 from PIL import Image
 from tensorboardX.proto import event_pb2
 
-from l3ac_jax.evaluation.figures import spectrogram_image
+from l3ac_jax.plots.figures import spectrogram_image
 from l3ac_jax.training.logs import METRICS_FILE, NoLog, RunLog, read_metrics
 
 RATE = 16000

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from l3ac_jax import official_losses
-from l3ac_jax.audio import read_audio
-from l3ac_jax.mel import mel_filters
+from l3ac_jax.audio.files import read_audio
+from l3ac_jax.audio.mel import mel_filters
+from l3ac_jax.oracle import losses as official_losses
 from l3ac_jax.training import losses
 
 SPEECH = Path(__file__).parents[1] / "fixtures" / "librivox_sense_0870.wav"

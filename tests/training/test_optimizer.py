@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from l3ac_jax.config import ConfigError
-from l3ac_jax.official_training import official_optimizer
+from l3ac_jax.config.training import LayerRate, OptimizerConfig
+from l3ac_jax.oracle.training import official_optimizer
 from l3ac_jax.training.optimizer import make_optimizer, one_cycle, rate_factors
-from l3ac_jax.training_config import LayerRate, OptimizerConfig
 
 
 @pytest.mark.parametrize("steps", [10, 37, 100])

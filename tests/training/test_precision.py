@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from l3ac_jax.config.training import TrainingConfig
 from l3ac_jax.model.network import Network
 from l3ac_jax.training.objective import make_objective
 from l3ac_jax.training.step import Steps
-from l3ac_jax.training_config import TrainingConfig
 from tests.model.oracle import QUICK_COMPILE, pair, rms, speech
 
 SAMPLES = 1500

@@ -7,15 +7,15 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from l3ac_jax.official import seeded_codec
-from l3ac_jax.official_discriminators import discriminator_params
-from l3ac_jax.official_losses import random_whisper_weights
-from l3ac_jax.official_training import OfficialTraining, official_params
-from l3ac_jax.params import flatten, unflatten
+from l3ac_jax.config.training import TrainingConfig
+from l3ac_jax.model.params import flatten, unflatten
+from l3ac_jax.oracle.codec import seeded_codec
+from l3ac_jax.oracle.discriminators import discriminator_params
+from l3ac_jax.oracle.losses import random_whisper_weights
+from l3ac_jax.oracle.training import OfficialTraining, official_params
 from l3ac_jax.training.objective import Objective, make_objective
 from l3ac_jax.training.step import Steps, TrainState
 from l3ac_jax.training.whisper_weights import read_whisper_encoder
-from l3ac_jax.training_config import TrainingConfig
 from tests.model.oracle import QUICK_COMPILE, pair, rms, speech
 from tests.small_configs import SMALL_CONFIGS
 from tests.training.test_discriminators import SMALL

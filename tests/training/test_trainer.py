@@ -15,10 +15,10 @@ import orbax.checkpoint as ocp
 import pytest
 
 from experiments.train import main
-from l3ac_jax.checkpoint import best_checkpoint, load_model
+from l3ac_jax.codec.pretrained import get_model
 from l3ac_jax.config import load_config
-from l3ac_jax.pretrained import get_model
 from l3ac_jax.training.logs import read_metrics
+from l3ac_jax.weights.folder import best_checkpoint, load_model
 from tests.training.small_run import (
     STEPS,
     prepare_corpus,
@@ -227,7 +227,7 @@ def test_fine_tuning_begins_with_the_parameters_of_a_model(finished, config, cac
 def test_mistakes_cost_one_line_and_nothing_else(finished, config, tmp_path, capfd, monkeypatch):
     run, _ = finished
     checkpoints = sorted((run / "checkpoints").iterdir())
-    monkeypatch.setattr("l3ac_jax.compilation.keep_compiled_programs", lambda: None)
+    monkeypatch.setattr("l3ac_jax.system.compilation.keep_compiled_programs", lambda: None)
 
     def mistake(folder: Path, *words: str) -> str:
         assert main([str(config), "--run-dir", str(folder), *words]) == 2

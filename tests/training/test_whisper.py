@@ -14,16 +14,15 @@ import torch
 from safetensors.numpy import save_file
 from torch.nn.functional import pad
 
-from l3ac_jax.hub import DownloadError
-from l3ac_jax.official_losses import (
+from l3ac_jax.model.params import flatten
+from l3ac_jax.official.torch_files import WeightsError
+from l3ac_jax.oracle.losses import (
     WhisperFeatures,
     perceptual_loss,
     random_whisper_weights,
     read_whisper_weights,
 )
-from l3ac_jax.official_losses import log_mel as official_log_mel
-from l3ac_jax.params import flatten
-from l3ac_jax.torch_files import WeightsError
+from l3ac_jax.oracle.losses import log_mel as official_log_mel
 from l3ac_jax.training.whisper import (
     FRAMES,
     SAMPLES,
@@ -39,6 +38,7 @@ from l3ac_jax.training.whisper_weights import (
     load_whisper_encoder,
     read_whisper_encoder,
 )
+from l3ac_jax.weights.hub import DownloadError
 from tests.hub_server import NOBODY, use_endpoint
 from tests.model.oracle import QUICK_COMPILE, speech
 

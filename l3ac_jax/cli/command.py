@@ -1,0 +1,105 @@
+"""What the commands of `l3ac-jax` share: arguments, the model, messages, exit codes.
+
+What needs JAX is imported inside the functions, so that help and mistakes answer at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from l3ac_jax.config import NAMED, PUBLISHED
+from l3ac_jax.tokens.format import EncodedAudio, WrongModelError
+from l3ac_jax.weights.hub import missing_weights, weights_folder
+
+if TYPE_CHECKING:
+    from l3ac_jax.codec.l3ac import L3AC
+
+__all__ = [
+    "FAILURES",
+    "INTERRUPTED",
+    "STANDARD",
+    "USER_ERROR",
+    "Input",
+    "Interrupted",
+    "Model",
+    "ModelOrNone",
+    "Output",
+    "Overwrite",
+    "loaded",
+    "note",
+    "recorded_model",
+    "user_errors",
+]
+
+FAILURES = 1  # some of the work could not be done
+USER_ERROR = 2
+INTERRUPTED = 130
+STANDARD = Path("-")  # standard input or output
+
+Input = Annotated[Path, tyro.conf.arg(metavar="IN")]
+Output = Annotated[Path, tyro.conf.arg(metavar="OUT")]
+Model = Annotated[str, tyro.conf.arg(metavar="NAME_OR_FOLDER")]
+ModelOrNone = Annotated[str | None, tyro.conf.arg(metavar="NAME_OR_FOLDER")]
+Overwrite = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+
+
+def note(line: str) -> None:
+    """Tell the user something: standard output is for results."""
+    print(line, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def loaded(model: str) -> Iterator[L3AC]:
+    """The codec, with what it compiles kept between runs and reported while it compiles."""
+    if model in PUBLISHED and missing_weights(model):
+        note(f"downloading the weights of {model} into {weights_folder(model)}")
+    from l3ac_jax.codec.pretrained import get_model
+    from l3ac_jax.system.compilation import CompilationNotice, keep_compiled_programs
+
+    keep_compiled_programs()
+    codec = get_model(model)
+    notice = CompilationNotice(lambda line: note(f"{line} (once: the result is kept)"))
+    codec.on_compile = notice
+    try:
+        yield codec
+    finally:
+        notice.close()
+
+
+def recorded_model(name: str, encoded: EncodedAudio) -> str:
+    """The model that encoded audio names, if it is here. Raises WrongModelError."""
+    if encoded.model not in NAMED and not Path(encoded.model).exists():
+        raise WrongModelError(
+            f"{name}: its tokens were made with {encoded.model}, which is not here: give --model"
+        )
+    return encoded.model
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with a sentence that says how things stand."""
+
+
+def user_errors() -> tuple[type[ValueError], ...]:
+    """The errors whose message is all that the user needs: one line, exit code 2."""
+    known = (
+        ("audio.files", "AudioError"),
+        ("codec.long.spool", "SpoolError"),
+        ("config", "ConfigError"),
+        ("official.torch_files", "WeightsError"),
+        ("system.files", "OutputError"),
+        ("system.trees", "TreeError"),
+        ("tokens.bitstream.header", "BitstreamError"),
+        ("tokens.dataset.index", "TokenDatasetError"),
+        ("tokens.format", "WrongModelError"),
+        ("weights.hub", "DownloadError"),
+        ("weights.sources", "ModelNotFoundError"),
+    )
+    # Some of the modules are slow to import, and raise nothing before they are imported.
+    modules = [(sys.modules.get(f"l3ac_jax.{module}"), name) for module, name in known]
+    return tuple(getattr(module, name) for module, name in modules if module is not None)

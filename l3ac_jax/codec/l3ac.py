@@ -1,0 +1,321 @@
+"""L3AC: audio to tokens and back, the parameters together with the compiled functions.
+
+Padding, cutting and checks happen on the host, and results are put back on the device as they are
+(`jnp.asarray` would compile a copy of every shape), so that only the network is compiled, once
+for each bucket of lengths (see buckets.py) and batch size.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cached_property
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+from numpy.typing import ArrayLike
+
+from l3ac_jax.codec.buckets import bucket_tokens
+from l3ac_jax.codec.checks import (
+    checked_audio,
+    checked_features,
+    checked_integers,
+    checked_lengths,
+    checked_tokens,
+    clear_padding,
+    require_finite,
+    require_range,
+)
+from l3ac_jax.codec.chunks import ChunkedEncoder
+from l3ac_jax.codec.long.decoding import LongDecoder
+from l3ac_jax.codec.long.encoding import LongEncoder
+from l3ac_jax.config import CodecConfig
+from l3ac_jax.model import fsq
+from l3ac_jax.model.folding import fold
+from l3ac_jax.model.network import Network
+from l3ac_jax.tokens.format import (
+    EncodedAudio,
+    TokenFormat,
+    config_fingerprint,
+    weights_fingerprint,
+)
+
+__all__ = ["L3AC", "ChunkedEncoder"]
+
+# Longer clips are coded in pieces. On a CPU, one pass through 39.8 s, which is a bucket, takes
+# 1.5 GB, through 63 s 1.8 GB, and pieces take 1.1 GB; the commands take two clips at a time.
+# Encoding takes the same time, decoding twice the time.
+LONG_SECONDS = 39.8
+
+
+class L3AC:
+    """A codec: `config`, `params` (a pytree, as in training) and what they compute.
+
+    Shapes: B clips, T samples at `sample_rate`, N tokens, F features. NumPy or JAX arrays in, JAX
+    arrays out. A clip in a padded batch gives what it gives alone: say how long each one is with
+    `lengths`; what lies past it is ignored, and comes back as zeros.
+
+    `on_compile`, when set, is called with a line of text before a new shape is compiled.
+    """
+
+    def __init__(self, config: CodecConfig, params: dict, name: str = "custom"):
+        self.config = config
+        self.params = params
+        self.name = name
+        self.on_compile: Callable[[str], None] | None = None
+        self._compiled: set[tuple] = set()
+        network = Network(config, folded=True, blocked=True)
+
+        def encode(folded, audio, lengths):
+            return network.apply({"params": folded}, audio, lengths, method="encode")
+
+        def dequantize(folded, tokens):
+            return network.apply({"params": folded}, tokens, method="dequantize")
+
+        def decode(folded, features, lengths):
+            return network.apply({"params": folded}, features, lengths, method="decode")
+
+        self._encode_compiled = jax.jit(encode)
+        self._dequantize_compiled = jax.jit(dequantize)
+        self._decode_compiled = jax.jit(decode)
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second of the audio that goes in and comes out, in Hz."""
+        return self.config.sample_rate
+
+    @property
+    def hop_length(self) -> int:
+        """Samples of audio per token."""
+        return self.config.hop_length
+
+    @property
+    def frame_rate(self) -> float:
+        """Tokens per second."""
+        return self.config.frame_rate
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of different tokens."""
+        return self.config.codebook_size
+
+    @property
+    def bitrate(self) -> float:
+        """Bits per second: tokens per second times log2 of the codebook size."""
+        return self.config.bitrate
+
+    @cached_property
+    def token_format(self) -> TokenFormat:
+        """What this codec's tokens mean, as encoded files say it."""
+        return TokenFormat(
+            config_fingerprint(self.config),
+            weights_fingerprint(self.params),
+            self.sample_rate,
+            self.hop_length,
+            self.config.quantizer.levels,
+        )
+
+    def levels(self, tokens: Int[ArrayLike, "*N"]) -> Int[np.ndarray, "*N D"]:
+        """The level of each of the quantizer's D dimensions for each token, on the host (int32).
+
+        The first dimension varies fastest as tokens are counted, as in the official code. Raises
+        ValueError for anything but integers in 0 to `codebook_size` - 1.
+        """
+        array = checked_integers(tokens, "tokens")
+        require_range(array, self.codebook_size, "tokens")
+        levels = self.config.quantizer.levels
+        return np.asarray(fsq.tokens_to_levels(array.astype(np.int32), levels))
+
+    def tokens(self, levels: Int[ArrayLike, "*N D"]) -> Int[np.ndarray, "*N"]:
+        """Inverse of `levels` (int32, on the host).
+
+        Raises ValueError for anything but integers in 0 to that dimension's levels - 1, in as many
+        columns as the quantizer has dimensions.
+        """
+        array, counts = checked_integers(levels, "levels"), self.config.quantizer.levels
+        if array.ndim == 0 or array.shape[-1] != len(counts):
+            raise ValueError(f"levels must have {len(counts)} columns, got shape {array.shape}")
+        for dimension, count in enumerate(counts):
+            require_range(array[..., dimension], count, f"levels of dimension {dimension}")
+        return np.asarray(fsq.levels_to_tokens(array.astype(np.int32), counts))
+
+    def chunked_encoder(self, channels: int = 1) -> ChunkedEncoder:
+        """Encodes recordings of any length piece by piece: see ChunkedEncoder."""
+        return ChunkedEncoder(self, channels)
+
+    def decode_chunks(self, tokens: Int[ArrayLike, "C N"]) -> Iterator[Float[np.ndarray, "C T"]]:
+        """Audio of the tokens of C channels, piece by piece, N * hop length samples in all.
+
+        All pieces together are what `decode` gives. Memory does not grow with the length, and the
+        first piece of a long recording takes longer than the others together. Raises what `decode`
+        raises, and SpoolError (a ValueError) when temporary files cannot be written.
+        """
+        array = checked_tokens(tokens)
+        require_range(array, self.codebook_size, "tokens")
+        if self.is_long(array.shape[1] * self.hop_length):
+            channels = [self._long_decoder.decode(row) for row in array]
+            yield from (np.stack(pieces) for pieces in zip(*channels, strict=True))
+        else:
+            # one by one: several channels at once would be compiled for each number of them
+            yield np.concatenate([np.asarray(self.decode(row[None])) for row in array])
+
+    def encode_file(self, source: str | os.PathLike[str]) -> EncodedAudio:
+        """The tokens of an audio file of any length, rate and format, each channel by itself.
+
+        Memory does not grow with the length. Raises AudioError (a ValueError) for what is missing,
+        empty, damaged, no audio, or holds NaN or infinity.
+        """
+        from l3ac_jax.codec.files import encode_file
+
+        return encode_file(self, source)
+
+    def decode_file(
+        self,
+        source: str | os.PathLike[str] | EncodedAudio,
+        target: str | os.PathLike[str],
+        overwrite: bool = False,
+    ) -> None:
+        """Write the audio of an `.l3ac` file, or of encoded audio, at its rate, in its channels.
+
+        The ending of `target` says its format (WAV, FLAC, OGG, MP3); it is complete or not there.
+        Raises BitstreamError for damage, WrongModelError for tokens of another codec, AudioError
+        and OutputError for a target that cannot be written; all of them are ValueErrors.
+        """
+        from l3ac_jax.codec.files import decode_file
+
+        decode_file(self, source, target, overwrite=overwrite)
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether tokens depend on a bounded part of the audio, so that it can be coded in pieces.
+
+        Full attention sees all before it, and so does the norm of ConvNeXt-V2 the whole clip.
+        """
+        return self.config.transformer.attention == "local" and self.config.grn == "published"
+
+    def is_long(self, samples: int) -> bool:
+        """Whether a clip of so many samples is coded in pieces, with less memory.
+
+        The tokens are the same, the audio but for rounding; decoding takes twice the time.
+        """
+        return self.has_bounds and samples > LONG_SECONDS * self.sample_rate
+
+    @cached_property
+    def long_encoder(self) -> LongEncoder:
+        """The encoder for clips that are long."""
+        self._say(("long encoder",), "compiling the encoder for long recordings")
+        return LongEncoder(self.config, lambda: self._folded)
+
+    @cached_property
+    def _long_decoder(self) -> LongDecoder:
+        self._say(("long decoder",), "compiling the decoder for long recordings")
+        return LongDecoder(self.config, lambda: self._folded)
+
+    def encode(
+        self, audio: Float[ArrayLike, "B T"], lengths: Int[ArrayLike, " B"] | None = None
+    ) -> Int[Array, "B N"]:
+        """Tokens (int32, N = T / hop length rounded up) of audio; `lengths` in samples.
+
+        Tokens past a clip's end are 0. Raises ValueError for anything but finite floating-point
+        audio of shape (B, T) with at least one sample, or lengths outside 1 to T.
+        """
+        return self.encode_audio(audio, lengths)[1]
+
+    def decode(
+        self, tokens: Int[ArrayLike, "B N"], lengths: Int[ArrayLike, " B"] | None = None
+    ) -> Float[Array, "B N*hop"]:
+        """Audio in -1..1 (float32) of tokens; `lengths` in tokens.
+
+        Raises ValueError for anything but integers of shape (B, N) in 0 to `codebook_size` - 1, or
+        lengths outside 1 to N.
+        """
+        return self.decode_audio(indices=tokens, lengths=lengths)
+
+    def reconstruct(
+        self, audio: Float[ArrayLike, "B T"], lengths: Int[ArrayLike, " B"] | None = None
+    ) -> Float[Array, "B T"]:
+        """What remains of audio after encoding and decoding; `lengths` in samples."""
+        tokens = self.encode(audio, lengths)
+        frames = None if lengths is None else -(-np.asarray(lengths) // self.hop_length)
+        decoded = np.asarray(self.decode(tokens, frames))[:, : np.shape(audio)[1]]
+        if lengths is not None:
+            decoded = clear_padding(decoded, np.asarray(lengths))
+        return jax.device_put(decoded)
+
+    def encode_audio(
+        self, audio: Float[ArrayLike, "B T"], lengths: Int[ArrayLike, " B"] | None = None
+    ) -> tuple[Float[Array, "B N F"], Int[Array, "B N"]]:
+        """Quantized features and tokens, as the official package's call of this name."""
+        samples = checked_audio(audio)
+        counts = checked_lengths(lengths, samples.shape, "samples")
+        require_finite(samples, counts, "audio")
+        frames = -(-samples.shape[1] // self.hop_length)
+        if self.is_long(samples.shape[1]):
+            outputs = self.long_encoder.encode_batch(samples, counts)
+        else:
+            padded = self._padded(samples, self._bucket(frames) * self.hop_length)
+            self._announce("encoder", padded.shape[0], padded.shape[1] / self.sample_rate)
+            outputs = self._encode_compiled(self._folded, padded, counts.astype(np.int32))
+        valid = -(-counts // self.hop_length)
+        features, tokens = (
+            jax.device_put(clear_padding(np.asarray(output)[:, :frames], valid))
+            for output in outputs
+        )
+        return features, tokens
+
+    def decode_audio(
+        self,
+        features: Float[ArrayLike, "B N F"] | None = None,
+        indices: Int[ArrayLike, "B N"] | None = None,
+        lengths: Int[ArrayLike, " B"] | None = None,
+    ) -> Float[Array, "B N*hop"]:
+        """Audio of quantized features or of tokens, as the official package's call of this name.
+
+        `lengths` in tokens.
+        """
+        if features is not None and indices is None:
+            values = checked_features(features, self.config.feature_dim)
+        elif indices is not None and features is None:
+            values = checked_tokens(indices)
+        else:
+            raise ValueError("decode_audio takes either features or indices: give one of them")
+        counts = checked_lengths(lengths, values.shape, "tokens")
+        if features is None:
+            values = clear_padding(values, counts)
+            require_range(values, self.codebook_size, "tokens")
+            values = values.astype(np.int32)
+        else:
+            require_finite(values, counts, "features")
+        samples = values.shape[1] * self.hop_length
+        if self.is_long(samples):
+            return jax.device_put(self._long_decoder.decode_batch(values, counts))
+        padded = self._padded(values, self._bucket(values.shape[1]))
+        if features is None:
+            padded = self._dequantize_compiled(self._folded, padded)
+        self._announce("decoder", padded.shape[0], padded.shape[1] / self.frame_rate)
+        audio = self._decode_compiled(self._folded, padded, counts.astype(np.int32))
+        decoded = np.asarray(audio)[:, :samples]
+        return jax.device_put(clear_padding(decoded, counts * self.hop_length))
+
+    @cached_property
+    def _folded(self) -> dict:
+        return jax.device_put(fold(self.params, self.config))
+
+    def _bucket(self, frames: int) -> int:
+        return bucket_tokens(frames, self.frame_rate)
+
+    @staticmethod
+    def _padded(values: np.ndarray, frames: int) -> np.ndarray:
+        widths = [(0, 0), (0, frames - values.shape[1])] + [(0, 0)] * (values.ndim - 2)
+        return np.pad(values, widths)
+
+    def _announce(self, part: str, batch: int, seconds: float) -> None:
+        clips = "" if batch == 1 else f", {batch} clips at a time"
+        line = f"compiling the {part} for up to {seconds:.3g} s of audio{clips}"
+        self._say((part, batch, seconds), line)
+
+    def _say(self, key: tuple, line: str) -> None:
+        if key not in self._compiled and self.on_compile is not None:
+            self.on_compile(line)
+        self._compiled.add(key)

@@ -1,0 +1,1 @@
+"""Recordings of any length, in memory that does not grow with them."""

@@ -1,0 +1,1 @@
+"""Many clips and files at once."""

@@ -1,0 +1,149 @@
+"""Many files through a codec: like lengths together, reading in the background.
+
+A file gives what it gives alone: neither the other clips of a batch nor padding matter.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from l3ac_jax.audio.stream import joined, open_reader
+from l3ac_jax.codec.files import check_match, encode_file
+from l3ac_jax.codec.l3ac import L3AC, LONG_SECONDS
+from l3ac_jax.codec.many.groups import Clip, Computation, computed
+from l3ac_jax.system.background import ahead
+from l3ac_jax.tokens.format import EncodedAudio
+
+__all__ = ["DEPTH", "Decoded", "decode_all", "encode_files"]
+
+DEPTH = 32  # files that are read before they are needed, or wait to be written
+
+
+def encode_files(
+    codec: L3AC, paths: Iterable[str | os.PathLike[str]]
+) -> Iterator[tuple[Path, EncodedAudio | Exception]]:
+    """Each audio file with its tokens, or with why it has none (an AudioError, as a rule).
+
+    Short files are encoded together and long ones piece by piece, so that memory is bounded.
+    They come in the order in which they are done, which is the same for the same files.
+    """
+    computation = Computation(codec, codec.hop_length, _encode(codec))
+
+    def clips() -> Iterator[Clip[tuple[Path, _Recording | None]]]:
+        reading = ahead(lambda path: _read(path, codec.sample_rate), map(Path, paths), DEPTH)
+        for path, recording in reading:
+            if isinstance(recording, Exception):
+                yield Clip((path, None), result=recording)
+            elif recording is None:
+                yield Clip((path, None), result=_encode_long(codec, path))
+            else:
+                yield Clip((path, recording), recording.samples, computation)
+
+    for (path, recording), result in computed(clips()):
+        if recording is None or isinstance(result, Exception):
+            yield path, result
+        else:
+            yield path, recording.encoded(codec, result)
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """Encoded audio with its audio at the codec's rate, in pieces.
+
+    The pieces are whole tokens: the audio ends after `encoded.codec_samples`. Those of a long one
+    are computed when they are asked for.
+    """
+
+    encoded: EncodedAudio
+    blocks: Iterable[Float[np.ndarray, "C T"]]
+    is_long: bool
+
+
+def decode_all(
+    codec_of: Callable[[Path, EncodedAudio], L3AC],
+    items: Iterable[tuple[Path, EncodedAudio | Exception]],
+) -> Iterator[tuple[Path, Decoded | Exception]]:
+    """Audio of each item's tokens, or the error that came in its place, or that it met here.
+
+    `codec_of` gives the codec for an item, or raises ValueError. The order is as in `encode_files`.
+    """
+    computations: dict[L3AC, Computation] = {}
+
+    def clip(path: Path, encoded: EncodedAudio) -> Clip[tuple[Path, EncodedAudio | None]]:
+        codec = codec_of(path, encoded)
+        check_match(codec, encoded, str(path))
+        if encoded.codec_samples > LONG_SECONDS * codec.sample_rate:
+            blocks = codec.decode_chunks(encoded.tokens)
+            return Clip((path, None), result=Decoded(encoded, blocks, is_long=True))
+        if codec not in computations:
+            computations[codec] = Computation(codec, 1, _decode(codec))
+        return Clip((path, encoded), encoded.tokens, computations[codec])
+
+    def clips() -> Iterator[Clip[tuple[Path, EncodedAudio | None]]]:
+        for path, encoded in items:
+            if isinstance(encoded, Exception):
+                yield Clip((path, None), result=encoded)
+                continue
+            try:
+                yield clip(path, encoded)
+            except ValueError as error:
+                yield Clip((path, None), result=error)
+
+    for (path, encoded), result in computed(clips()):
+        if encoded is None or isinstance(result, Exception):
+            yield path, result
+        else:
+            yield path, Decoded(encoded, [result], is_long=False)
+
+
+@dataclass(frozen=True, eq=False)
+class _Recording:
+    """A file: its samples at the codec's rate, its own number of samples and rate."""
+
+    samples: Float[np.ndarray, "C T"]
+    file_samples: int
+    file_rate: int
+
+    def encoded(self, codec: L3AC, tokens: np.ndarray) -> EncodedAudio:
+        return EncodedAudio(
+            tokens, self.file_samples, self.file_rate, codec.name, codec.token_format
+        )
+
+
+def _read(path: Path, rate: int) -> _Recording | None:
+    """None for what is too long to be in memory at once."""
+    with open_reader(path) as reader:
+        if reader.expected_samples > LONG_SECONDS * reader.sample_rate:
+            return None
+        return _Recording(joined(reader.blocks(rate)), reader.samples, reader.sample_rate)
+
+
+def _encode_long(codec: L3AC, path: Path) -> EncodedAudio | Exception:
+    try:
+        return encode_file(codec, path)
+    except ValueError as error:
+        return error
+
+
+def _encode(codec: L3AC) -> Callable[[np.ndarray, np.ndarray], list[np.ndarray]]:
+    def compute(audio: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+        tokens = np.asarray(codec.encode(audio, lengths))
+        counts = -(-lengths // codec.hop_length)
+        return [row[:count] for row, count in zip(tokens, counts, strict=True)]
+
+    return compute
+
+
+def _decode(codec: L3AC) -> Callable[[np.ndarray, np.ndarray], list[np.ndarray]]:
+    def compute(tokens: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+        audio = np.asarray(codec.decode(tokens, lengths))
+        counts = lengths * codec.hop_length
+        return [row[:count] for row, count in zip(audio, counts, strict=True)]
+
+    return compute

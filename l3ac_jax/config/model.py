@@ -1,0 +1,162 @@
+"""The [model] table of a configuration file: everything that determines the network."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from l3ac_jax.config.tables import Fraction, PositiveInt, Sizes, Switch, Table
+
+
+class EncoderConfig(Table, frozen=True):
+    """Strides, and the widths and numbers of units before each stride and after the last one."""
+
+    rates: Sizes
+    dims: Sizes
+    depths: Sizes
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_stages(self)
+        return self
+
+
+class DecoderConfig(Table, frozen=True):
+    """As the encoder, in the decoder's own order: from the token side to the waveform."""
+
+    rates: Sizes
+    dims: Sizes
+    depths: Sizes
+    last_layer: Literal["legacy", "dilation", "plain"] = "legacy"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_stages(self)
+        return self
+
+
+class TPoolingConfig(Table, frozen=True):
+    """The pooled views of the waveform; `enabled = false` keeps the convolutions, unpooled."""
+
+    enabled: Switch = True
+    absolute: Switch = True
+    encoder_kernels: Sizes = (1, 5, 11, 21, 45)
+    decoder_kernels: Sizes = (1, 3, 5, 9)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("encoder_kernels", "decoder_kernels"):
+            if any(kernel % 2 == 0 for kernel in getattr(self, name)):
+                raise ValueError(f"{name} must be odd (windows are centred on a sample)")
+        return self
+
+
+class TransformerConfig(Table, frozen=True):
+    """The local transformers around the quantizer.
+
+    `window_size` counts tokens after compression by `compress_rate`. With compression, layers are
+    split between the long window (before it, window_size * compress_rate) and the short one: half
+    of the encoder's, rounded down, and the last 2 of the decoder's run at the long window.
+    """
+
+    encoder_depth: PositiveInt
+    decoder_depth: PositiveInt
+    window_size: PositiveInt
+    compress_rate: PositiveInt
+    position: Literal["dynamic_bias", "rotary"] = "dynamic_bias"
+    attention: Literal["local", "full"] = "local"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.compress_rate > 1:
+            for name in ("encoder_depth", "decoder_depth"):
+                if getattr(self, name) < 2:
+                    raise ValueError(f"{name} must be at least 2 when compress_rate is above 1")
+        return self
+
+
+class QuantizerConfig(Table, frozen=True):
+    """Finite scalar quantization: levels of each dimension, and the share replaced by noise."""
+
+    levels: Annotated[tuple[Annotated[int, Field(strict=True, ge=2)], ...], Field(min_length=1)]
+    noise_rate: Fraction = 0.5
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if math.prod(self.levels) >= 2**31:
+            raise ValueError("levels must multiply to less than 2**31 (tokens are int32)")
+        return self
+
+
+class CodecConfig(Table, frozen=True):
+    """Everything that determines the network: the [model] table of a configuration file.
+
+    `grn` is the global response normalization of the convolutional units: the published one acts
+    on each channel alone, ConvNeXt-V2's compares channels over the whole clip.
+    """
+
+    sample_rate: PositiveInt = 16000
+    feature_dim: PositiveInt = 128
+    use_norm: Switch = True
+    activation: Literal["snake", "gelu"] = "snake"
+    grn: Literal["published", "convnext_v2"] = "published"
+    encoder: EncoderConfig
+    decoder: DecoderConfig
+    tpooling: TPoolingConfig = TPoolingConfig()
+    transformer: TransformerConfig
+    quantizer: QuantizerConfig
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        up, down = math.prod(self.decoder.rates), self.encoder_hop
+        if up != down:
+            raise ValueError(f"decoder.rates multiply to {up}, encoder.rates to {down}")
+        if self.feature_dim % 4:
+            raise ValueError("feature_dim must be a multiple of 4 (heads are a quarter of it wide)")
+        if self.transformer.position == "rotary" and self.feature_dim % 8:
+            raise ValueError(
+                "feature_dim must be a multiple of 8 when transformer.position is rotary"
+            )
+        return self
+
+    @property
+    def encoder_hop(self) -> int:
+        """Samples per frame of the convolutional encoder, before token compression."""
+        return math.prod(self.encoder.rates)
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per token."""
+        return self.encoder_hop * self.transformer.compress_rate
+
+    @property
+    def frame_rate(self) -> float:
+        """Tokens per second."""
+        return self.sample_rate / self.hop_length
+
+    @property
+    def codebook_size(self) -> int:
+        """How many different tokens there are."""
+        return math.prod(self.quantizer.levels)
+
+    @property
+    def bitrate(self) -> float:
+        """Bits per second, when every token takes log2(codebook_size) bits."""
+        return self.frame_rate * math.log2(self.codebook_size)
+
+    @property
+    def window_seconds(self) -> float:
+        """Seconds of audio in one attention window."""
+        return self.transformer.window_size / self.frame_rate
+
+
+def _check_stages(table: EncoderConfig | DecoderConfig) -> None:
+    wanted = len(table.rates) + 1
+    for name in ("dims", "depths"):
+        given = len(getattr(table, name))
+        if given != wanted:
+            raise ValueError(
+                f"{name} has {given} values, but {len(table.rates)} rates need {wanted}"
+            )

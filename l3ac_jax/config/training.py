@@ -1,0 +1,154 @@
+"""The [training] table of a configuration file: objective, optimizers and schedule."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from l3ac_jax.config.tables import (
+    Fraction,
+    Limit,
+    NaturalInt,
+    NonNegative,
+    Positive,
+    PositiveInt,
+    Sizes,
+    Table,
+)
+
+
+class LayerRate(Table, frozen=True):
+    """A layer, as `decoder.output`, whose parameters have `factor` times the learning rate."""
+
+    layer: str
+    factor: Positive
+
+
+class OptimizerConfig(Table, frozen=True):
+    """AdamW on a one-cycle schedule; Adam, when `weight_decay` is 0.
+
+    Or `method` "muon": orthogonal updates for the kernels that mix channels, AdamW for all else
+    (see training/muon.py). It takes about the same learning rates.
+
+    The learning rate goes from `initial_rate` to `peak_rate` in the share `warmup` of the steps,
+    back in as many, and on to `final_rate`; for `layers`, times a factor.
+    """
+
+    method: Literal["adamw", "muon"] = "adamw"
+    initial_rate: Positive = 5e-5
+    peak_rate: Positive = 5e-4
+    final_rate: Positive = 5e-6
+    warmup: Fraction = 0.4
+    weight_decay: NonNegative = 0.0
+    clip_norm: Positive = 1e4
+    eps: Positive = 1e-8
+    layers: tuple[LayerRate, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not 0 < self.warmup <= 0.5:
+            raise ValueError(
+                f"warmup must be above 0 and at most 0.5 (it is needed twice): got {self.warmup}"
+            )
+        return self
+
+
+class LossWeights(Table, frozen=True):
+    """Weights of the terms of the objective; 0 leaves a term out, and does not compute it.
+
+    A term with a `..._maximum` is scaled down to it where it is above, gradient and all; inf sets
+    no limit. In the logarithms of `stft` and `mel`, magnitudes below the floor count as the floor:
+    the lower it is, the more the gradient is that of moments that are nearly silent. To the
+    logarithms `mel` adds `mel_magnitude` times the distance of the magnitudes themselves (DAC's
+    mag_weight), in which what is loud counts more.
+    """
+
+    waveform: NonNegative = 100.0
+    stft: NonNegative = 1.0
+    stft_floor: Positive = 1e-8
+    mel: NonNegative = 0.0
+    mel_floor: Positive = 1e-5
+    mel_magnitude: NonNegative = 0.0
+    perceptual: NonNegative = 1.0
+    perceptual_maximum: Limit = 5.0
+    adversarial: NonNegative = 1.0
+    adversarial_maximum: Limit = 10.0
+    feature_matching: NonNegative = 2.0
+
+
+class DiscriminatorConfig(Table, frozen=True):
+    """DAC's discriminators, by period and by FFT size; trained in every `every`-th step.
+
+    Either list may be empty, which leaves discriminators of that kind out.
+    """
+
+    every: PositiveInt
+    periods: tuple[PositiveInt, ...] = (2, 3, 5, 7, 11)
+    fft_sizes: tuple[PositiveInt, ...] = (126, 542, 1418, 2296)
+    period_widths: Sizes = (32, 128, 512, 1024, 1024)
+    spectrum_width: PositiveInt = 32
+    optimizer: OptimizerConfig = OptimizerConfig(weight_decay=1e-5, clip_norm=10.0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.periods and not self.fft_sizes:
+            raise ValueError(
+                "periods and fft_sizes are both empty; for training without discriminators, set "
+                "training.loss.adversarial to 0"
+            )
+        return self
+
+
+class ValidationConfig(Table, frozen=True):
+    """Evaluation on `data.evaluation` every `every` steps (None: once an epoch), and at the end.
+
+    `examples` of the clips are kept as audio and spectrograms.
+    """
+
+    every: PositiveInt | None = None
+    examples: NaturalInt = 3
+    batch_size: PositiveInt = 4
+    workers: NaturalInt = 2
+
+
+class CheckpointConfig(Table, frozen=True):
+    """A checkpoint every `every` steps and at every evaluation.
+
+    The last `keep_last` of them are kept, and the `keep_best` best by what evaluation said of
+    `best_by`: the lowest loss (of the terms that need no discriminator), the highest score.
+    """
+
+    every: PositiveInt = 1000
+    keep_last: PositiveInt = 2
+    keep_best: PositiveInt = 1
+    best_by: Literal["loss", "stoi", "pesq"] = "stoi"
+
+
+class TrainingConfig(Table, frozen=True):
+    """How long, towards what, and how it is kept. A step is one batch of the data.
+
+    `initialization`, where it begins with random weights: "fan_in" scales kernels by their
+    inputs and lets the decoder see what is fast (training/initialization.py), which helps short
+    runs and small batches.
+    A step is computed in `micro_batches` parts. With `average_decay` above 0, an exponential moving
+    average of the weights is what is evaluated and kept as the model. `precision` is that of
+    convolutions and matrix products; parameters, losses, norms and the quantizer are float32.
+    `whisper` is the file of Whisper's weights, for the perceptual loss; without one they come from
+    the hub. Training ends after `max_skipped` steps in a row that were not finite.
+    """
+
+    epochs: PositiveInt = 70
+    seed: NaturalInt = 0
+    initialization: Literal["published", "fan_in"] = "published"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    micro_batches: PositiveInt = 1
+    average_decay: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0
+    whisper: Annotated[str, Field(strict=True, min_length=1)] | None = None
+    max_skipped: PositiveInt = 20
+    log_every: PositiveInt = 10
+    loss: LossWeights = LossWeights()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    discriminator: DiscriminatorConfig
+    evaluation: ValidationConfig = ValidationConfig()
+    checkpoints: CheckpointConfig = CheckpointConfig()

@@ -1,0 +1,1 @@
+"""Measures of decoded audio and of tokens, which training and evaluation share."""

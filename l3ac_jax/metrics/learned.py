@@ -1,0 +1,122 @@
+"""Scores by published models: similarity of speakers, DNSMOS, words that a recognizer hears.
+
+Their packages are optional (the extra `scores`) and are imported when they are used. Worker
+processes import this module, so it does without JAX.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import types
+import warnings
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from l3ac_jax.audio.files import resample
+
+__all__ = ["dnsmos", "require", "speaker_similarity", "transcribe", "use_one_thread",
+           "word_error_rate"]  # fmt: skip
+
+Audio = Float[np.ndarray, " time"]
+
+MODEL_RATE = 16000  # of all of them, in Hz
+PACKAGES = {
+    "speaker": ("resemblyzer",),
+    "dnsmos": ("speechmos",),
+    "wer": ("faster_whisper", "jiwer"),
+}
+
+
+def require(score: str) -> None:
+    """Raise ImportError if a package that this score needs is missing."""
+    for name in PACKAGES[score]:
+        _package(name, score)
+
+
+def speaker_similarity(reference: Audio, decoded: Audio, sample_rate: int) -> float:
+    """Cosine of the two voices' embeddings by Resemblyzer (GE2E), -1 to 1.
+
+    NaN where it finds no speech.
+    """
+    if not (reference.any() and decoded.any()):
+        return np.nan
+    first, second = (_voice(audio, sample_rate) for audio in (reference, decoded))
+    return np.nan if first is None or second is None else float(first @ second)
+
+
+def dnsmos(audio: Audio, sample_rate: int) -> float:
+    """Overall quality by DNSMOS P.835, a mean opinion score of 1 to 5, without a reference."""
+    package = _package("speechmos", "dnsmos")
+    model = importlib.import_module(f"{package.__name__}.dnsmos")
+    scores: Any = model.run(np.clip(_at_model_rate(audio, sample_rate), -1, 1), MODEL_RATE)
+    return float(scores["ovrl_mos"])
+
+
+def transcribe(audio: Audio, sample_rate: int, model: str) -> str:
+    """The words that a model of faster-whisper, by name or folder, hears."""
+    segments, _ = _recognizer(model).transcribe(_at_model_rate(audio, sample_rate), beam_size=1)
+    return " ".join(segment.text.strip() for segment in segments)
+
+
+def word_error_rate(truth: str, heard: str) -> float:
+    """Substitutions, deletions and insertions in % of the words of `truth`, which may exceed 100.
+
+    Case and punctuation do not count. NaN if `truth` has no words.
+    """
+    truth, heard = (_plain_words(text) for text in (truth, heard))
+    if not truth:
+        return np.nan
+    return 100 * float(_package("jiwer", "wer").wer(truth, heard))
+
+
+def use_one_thread() -> None:
+    """Let the models of this process compute on one core, as their neighbours have the others."""
+    global _THREADS
+    _THREADS = 1
+
+
+_THREADS = 0  # as many as the libraries like
+
+
+def _plain_words(text: str) -> str:
+    return " ".join(re.sub(r"[^\w\s']", " ", text.lower()).split())
+
+
+def _at_model_rate(audio: Audio, sample_rate: int) -> Audio:
+    return resample(audio[None], sample_rate, MODEL_RATE)[0]
+
+
+def _voice(audio: Audio, sample_rate: int) -> Float[np.ndarray, " features"] | None:
+    package = _package("resemblyzer", "speaker")
+    speech = package.preprocess_wav(_at_model_rate(audio, sample_rate))
+    return _voice_encoder().embed_utterance(speech) if len(speech) else None
+
+
+@lru_cache(1)
+def _voice_encoder() -> Any:
+    import torch
+
+    if _THREADS:
+        torch.set_num_threads(_THREADS)
+    return _package("resemblyzer", "speaker").VoiceEncoder("cpu", verbose=False)
+
+
+@lru_cache(1)
+def _recognizer(model: str) -> Any:
+    package = _package("faster_whisper", "wer")
+    return package.WhisperModel(model, device="cpu", compute_type="int8", cpu_threads=_THREADS)
+
+
+def _package(name: str, score: str) -> types.ModuleType:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of their own imports, which nobody here can mend
+            return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f"{name} is needed for the score {score!r} ({error}): pip install 'l3ac-jax[scores]'"
+        ) from error

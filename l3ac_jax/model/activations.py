@@ -1,0 +1,14 @@
+"""Activations with parameters of their own."""
+
+import flax.linen as nn
+
+from l3ac_jax.model.ops import Frames
+from l3ac_jax.model.ops.snake import snake
+
+
+class Snake(nn.Module):
+    """Snake activation with one frequency per channel."""
+
+    @nn.compact
+    def __call__(self, x: Frames) -> Frames:
+        return snake(x, self.param("alpha", nn.initializers.ones, x.shape[-1:]))

@@ -1,0 +1,98 @@
+"""Causal attention within a fixed grid of windows, its biases, and rotary positions.
+
+A query sees its own window up to itself, and the whole window before. Shapes: b batch, n frames,
+w window, h heads, d head width; q queries, k keys, m distances.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+_MASKED = -1e30
+_BLOCK = 192
+
+Heads = Float[Array, "b n h d"]
+
+
+def causal_bias(
+    by_distance: Float[Array, "m h"] | None, queries: int, keys: int
+) -> Float[Array, "h q k"]:
+    """(h, queries, keys) biases by |i - j|, the last query at the last key; later keys masked.
+
+    Without `by_distance`, the mask alone, for all heads.
+    """
+    positions = jnp.arange(keys)
+    distance = positions[keys - queries :, None] - positions[None]
+    if by_distance is None:
+        return jnp.where(distance < 0, _MASKED, 0.0)[None]
+    return jnp.where(distance[None] < 0, _MASKED, by_distance.T[:, jnp.abs(distance)])
+
+
+def rotate(x: Float[Array, "*bwh i d"], positions: Float[Array, " i"]) -> Array:
+    """Rotary embedding of `x` at `positions`: halves of the width are rotated against each other.
+
+    The angles' frequencies are 10000^(-2k/d).
+    """
+    width = x.shape[-1]
+    frequencies = 1.0 / 10000 ** (jnp.arange(0, width, 2, dtype=jnp.float32) / width)
+    angles = positions[:, None] * frequencies[None]
+    angles = angles.astype(jnp.promote_types(x.dtype, angles.dtype))
+    angles = angles.reshape((1,) * (x.ndim - 2) + angles.shape)
+    cos, sin = jnp.cos(angles).astype(x.dtype), jnp.sin(angles).astype(x.dtype)
+    first, second = jnp.split(x, 2, axis=-1)
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+
+
+def causal_attention(
+    query: Heads, key: Heads, value: Heads, window: int, bias: Float[Array, "#h q k"], rotary: bool
+) -> Heads:
+    """Attention within windows of `window` frames and, if `bias` covers it, the one before each.
+
+    `bias` is (h or 1, window, window) or (h or 1, window, 2·window). Queries are taken in blocks,
+    so that most of what the mask hides is never computed.
+    """
+    frames = query.shape[1]
+    query, key, value = (_split_windows(x, window) for x in (query, key, value))
+    before = bias.shape[2] - window
+    if rotary:
+        # relative positions are all that counts; the same ones with and without a window before
+        positions = window + jnp.arange(window, dtype=jnp.float32)
+        query, own_key = rotate(query, positions), rotate(key, positions)
+        previous_key = rotate(key, positions - window)
+    else:
+        own_key = previous_key = key
+    rows = []
+    for start in range(0, min(window, frames), _BLOCK):
+        stop = min(start + _BLOCK, window)
+        windows = -(-(frames - start) // window)
+        block = query[:, :windows, :, start:stop]
+        own = (own_key[:, :windows, :, :stop], value[:, :windows, :, :stop])
+        block_bias = bias[:, start:stop, : before + stop]
+        first = _attend(block[:, :1], own[0][:, :1], own[1][:, :1], block_bias[:, :, before:])
+        if windows > 1:
+            keys = jnp.concatenate([previous_key[:, : windows - 1], own[0][:, 1:]], axis=3)
+            values = jnp.concatenate([value[:, : windows - 1], own[1][:, 1:]], axis=3)
+            others = _attend(block[:, 1:], keys, values, block_bias)
+            first = jnp.concatenate([first, others], axis=1)
+        missing = query.shape[1] - windows
+        rows.append(jnp.pad(first, [(0, 0), (0, missing), (0, 0), (0, 0), (0, 0)]))
+    attended = jnp.concatenate(rows, axis=3).transpose(0, 1, 3, 2, 4)
+    return attended.reshape(attended.shape[0], -1, *attended.shape[3:])[:, :frames]
+
+
+def _split_windows(x: Heads, window: int) -> Float[Array, "b w h i d"]:
+    """Windows of frames, padded to whole ones, heads before frames."""
+    batch, frames, heads, width = x.shape
+    padded = jnp.pad(x, [(0, 0), (0, -frames % window), (0, 0), (0, 0)])
+    return padded.reshape(batch, -1, window, heads, width).transpose(0, 1, 3, 2, 4)
+
+
+def _attend(query, key, value, bias):
+    """Softmax attention over (b, w, h, i, d) queries and (b, w, h, j, d) keys and values."""
+    precise = jnp.promote_types(query.dtype, jnp.float32)
+    scores = jnp.einsum("bwhid,bwhjd->bwhij", query, key, preferred_element_type=precise)
+    scores = scores + bias[None, None]
+    weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+    # dividing the small result instead of the weights saves a pass over them
+    mixed = jnp.einsum("bwhij,bwhjd->bwhid", weights.astype(value.dtype), value)
+    return mixed / weights.sum(axis=-1, keepdims=True).astype(value.dtype)

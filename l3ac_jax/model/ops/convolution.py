@@ -1,0 +1,120 @@
+"""Convolutions without parameters of their own; kernels are (taps, channels in, channels out)."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from l3ac_jax.model.ops.arithmetic import added
+from l3ac_jax.model.ops.channels import with_axes
+from l3ac_jax.model.ops.masks import Frames, Signal, pad_frames
+
+
+def same_padding(width: int, dilation: int) -> int:
+    """Frames of zero padding on either side that keep an odd convolution's output length."""
+    return (width - 1) * dilation // 2
+
+
+def _shifts(x: Float[Array, "b t *c"], width: int, dilation: int) -> list[Array]:
+    """The `width` views of `x` that a convolution without padding multiplies with its taps."""
+    frames = x.shape[1] - 2 * same_padding(width, dilation)
+    return [x[:, i * dilation : i * dilation + frames] for i in range(width)]
+
+
+@jax.custom_vjp
+def dense(x: Float[Array, "*n c"], kernel: Float[Array, "c d"]) -> Float[Array, "*n d"]:
+    """`x @ kernel`.
+
+    With its own derivative: for JAX's, XLA writes transposed copies of `x` or the gradient, which
+    took 10 % of a narrow ConvUnit's forward and backward pass on a CPU (up to 96 channels).
+    """
+    return x @ kernel
+
+
+def _dense_backward(inputs, gradient):
+    x, kernel = inputs
+    rows, slopes = (a.reshape(-1, a.shape[-1]) for a in (x, gradient))
+    return gradient @ kernel.T, jax.lax.dot_general(rows, slopes, (((0,), (0,)), ((), ())))
+
+
+dense.defvjp(lambda x, kernel: (x @ kernel, (x, kernel)), _dense_backward)
+
+
+def depthwise_conv(
+    x: Frames, kernel: Float[Array, "k c"], dilation: int = 1
+) -> Float[Array, "b u c"]:
+    """Convolution of each channel with its own odd kernel, without padding."""
+    if jax.default_backend() == "cpu":
+        # A grouped convolution is several times slower than multiply-adds on a CPU.
+        return _shifted_sum(x, kernel, dilation)
+    return _lax_conv(x, kernel[:, None, :], dilation, groups=x.shape[-1])
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _shifted_sum(x: Frames, kernel: Float[Array, "k d"], dilation: int) -> Float[Array, "b u d"]:
+    """Convolution of each channel, or of the only one with every kernel, as multiply-adds.
+
+    JAX's derivative would write one padded copy of the gradient for each tap.
+    """
+    shifts = _shifts(x, len(kernel), dilation)
+    return added([s * with_axes(tap, s) for s, tap in zip(shifts, kernel, strict=True)])
+
+
+def _shifted_sum_backward(dilation: int, inputs, gradient: Float[Array, "b u d"]):
+    x, kernel = inputs
+    padded = pad_frames(gradient, 2 * same_padding(len(kernel), dilation))
+    slope: Array = _shifted_sum(padded, kernel[::-1], dilation)  # pyright: ignore
+    if x.shape[-1] != gradient.shape[-1]:
+        slope = slope.sum(axis=-1, keepdims=True)
+    return slope, _sums_over_frames([s * gradient for s in _shifts(x, len(kernel), dilation)])
+
+
+_shifted_sum.defvjp(
+    lambda x, kernel, dilation: (_shifted_sum(x, kernel, dilation), (x, kernel)),
+    _shifted_sum_backward,
+)
+
+
+def _sums_over_frames(terms: list[Frames]) -> Float[Array, "k d"]:
+    if jax.default_backend() != "cpu":
+        return jnp.stack([term.sum(axis=(0, 1)) for term in terms])
+    # In one pass over what the terms are made of: 3 instead of 9 ms for 7 terms of 2 x 32064 x 24.
+    zeros = [np.zeros((), terms[0].dtype)] * len(terms)
+
+    def add(totals, values):
+        return [total + value for total, value in zip(totals, values, strict=True)]
+
+    return jnp.stack(jax.lax.reduce(terms, zeros, add, (1,))).sum(axis=1)
+
+
+def conv(x: Frames, kernel: Float[Array, "k c d"], dilation: int = 1) -> Float[Array, "b u d"]:
+    """Convolution with an odd kernel, without padding."""
+    return dense(x, kernel[0]) if len(kernel) == 1 else _lax_conv(x, kernel, dilation)
+
+
+def _lax_conv(x, kernel, dilation: int, groups: int = 1):
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(1,),
+        padding="VALID",
+        rhs_dilation=(dilation,),
+        dimension_numbers=("NWC", "WIO", "NWC"),
+        feature_group_count=groups,
+    )
+
+
+def strided_conv(x: Frames, kernel: Float[Array, "k c d"]) -> Float[Array, "b u d"]:
+    """Convolution whose stride is its width: one matrix product over groups of `k` frames."""
+    batch, frames, channels = x.shape
+    width = len(kernel)
+    groups = x.reshape(batch, frames // width, width * channels)
+    return dense(groups, kernel.reshape(width * channels, -1))
+
+
+def signal_conv(x: Signal, kernel: Float[Array, "k d"], dilation: int = 1) -> Float[Array, "b t d"]:
+    """Convolution of a single-channel signal to `d` channels, zero-padded to the same length."""
+    padded = pad_frames(x, same_padding(len(kernel), dilation))
+    return _shifted_sum(padded[..., None], kernel, dilation)

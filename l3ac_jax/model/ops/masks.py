@@ -1,0 +1,26 @@
+"""Frames that are real and frames that are padding: the types of signals, masks and zeros."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+Frames = Float[Array, "b t c"]
+Signal = Float[Array, "b t"]
+Lengths = Int[Array, " b"] | None
+
+
+def frame_mask(lengths: Int[Array, " b"], frames: int) -> Bool[Array, "b t"]:
+    """True where a frame is real."""
+    return jnp.arange(frames)[None] < lengths[:, None]
+
+
+def mask_frames(x: Float[Array, "b t *c"], lengths: Lengths, fill: float = 0.0):
+    """`x` with `fill` in place of padding frames."""
+    if lengths is None:
+        return x
+    mask = frame_mask(lengths, x.shape[1])
+    return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - 2)), x, fill)
+
+
+def pad_frames(x: Float[Array, "b t *c"], halo: int) -> Array:
+    """`x` with `halo` zero frames on either side."""
+    return jnp.pad(x, [(0, 0), (halo, halo)] + [(0, 0)] * (x.ndim - 2))

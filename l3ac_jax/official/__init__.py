@@ -1,0 +1,1 @@
+"""The official package's names, configurations and weight files, read without PyTorch."""

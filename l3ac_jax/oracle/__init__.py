@@ -1,0 +1,1 @@
+"""The official PyTorch code: what this package is compared with in tests and benchmarks."""

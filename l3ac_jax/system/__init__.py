@@ -1,0 +1,1 @@
+"""The machine underneath: files that are complete or not there, processes, memory, caches."""

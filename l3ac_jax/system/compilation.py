@@ -1,0 +1,130 @@
+"""Compiled programs are kept between runs, and the user is told when there is a wait for one."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Self
+
+import jax
+
+from l3ac_jax.system.cache import cache_folder
+
+# Shorter compilations, and programs found in the cache, are not worth a line.
+PATIENCE_SECONDS = 0.7
+
+REQUESTED = "/jax/compilation_cache/compile_requests_use_cache"
+FOUND = "/jax/compilation_cache/cache_hits"
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+# Set in a process that began anew for the sake of its programs (`begin_anew`).
+BEGUN_ANEW = "L3AC_JAX_BEGUN_ANEW"
+
+
+def keep_compiled_programs() -> None:
+    """Turn on JAX's persistent compilation cache, in the user's cache folder.
+
+    $JAX_COMPILATION_CACHE_DIR, JAX's own variable, has precedence.
+    """
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
+    # The default of one second leaves out programs that take long enough to be noticed.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def quick_compilation() -> dict[str, bool | int]:
+    """Options of `jax.jit` for what runs once: a quarter of the time to compile on a CPU."""
+    if jax.default_backend() != "cpu":
+        return {}
+    return {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+
+
+def may_begin_anew() -> bool:
+    """Whether `begin_anew` was not called yet."""
+    return BEGUN_ANEW not in os.environ
+
+
+def begin_anew() -> None:
+    """Replace this process by a new one with the same command; once, whatever that one does."""
+    os.environ[BEGUN_ANEW] = "1"
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+class CompilationTime:
+    """Seconds spent so far on programs that the persistent cache did not have, and has now.
+
+    To be used as a context manager.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._missed = False
+
+    def __enter__(self) -> Self:
+        jax.monitoring.register_event_listener(self._on_event)
+        jax.monitoring.register_event_duration_secs_listener(self._on_duration)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        jax.monitoring.unregister_event_listener(self._on_event)
+        jax.monitoring.unregister_event_duration_listener(self._on_duration)
+
+    def _on_event(self, event: str, **_: str | int) -> None:
+        if event in (REQUESTED, FOUND):
+            self._missed = event == REQUESTED
+
+    def _on_duration(self, event: str, duration_secs: float, **_: str | int) -> None:
+        if event == COMPILED and self._missed:
+            self.seconds += duration_secs
+            self._missed = False
+
+
+class CompilationNotice:
+    """Shows a line while a program is being compiled, and none when the persistent cache has it.
+
+    A codec's `on_compile` comes before it is known which it will be; this waits and sees.
+    """
+
+    def __init__(self, show: Callable[[str], None]):
+        self._show = show
+        self._line: str | None = None
+        self._timer: threading.Timer | None = None
+        jax.monitoring.register_event_listener(self._on_event)
+        jax.monitoring.register_event_duration_secs_listener(self._on_duration)
+
+    def __call__(self, line: str) -> None:
+        """The line to show if one of the next programs takes a while."""
+        self._line = line
+
+    def close(self) -> None:
+        """Show nothing more."""
+        self._stop_waiting()
+        jax.monitoring.unregister_event_listener(self._on_event)
+        jax.monitoring.unregister_event_duration_listener(self._on_duration)
+
+    def _on_event(self, event: str, **_: str | int) -> None:
+        if event == REQUESTED and self._line is not None:
+            self._stop_waiting()
+            self._timer = threading.Timer(PATIENCE_SECONDS, self._show_line)
+            self._timer.daemon = True
+            self._timer.start()
+        elif event == FOUND:
+            self._stop_waiting()
+
+    def _on_duration(self, event: str, duration_secs: float, **_: str | int) -> None:
+        if event == COMPILED:
+            self._stop_waiting()
+
+    def _show_line(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            self._show(line)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,1 @@
+"""Datasets of tokens for trainers of language models."""

@@ -1,0 +1,201 @@
+"""What a folder of tokens says about itself: `dataset.json`, and the schema of its shards."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from l3ac_jax.system.files import complete_file
+from l3ac_jax.tokens.format import TokenFormat
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from l3ac_jax.codec.l3ac import L3AC
+
+__all__ = [
+    "Description",
+    "Form",
+    "Index",
+    "Shard",
+    "TokenDatasetError",
+    "Unfinished",
+    "damaged_sizes",
+    "describe",
+    "file_sha256",
+    "read_index",
+    "refuse_damaged",
+    "require_arrow",
+    "schema",
+    "write_index",
+]
+
+VERSION = 1
+INDEX = "dataset.json"
+METADATA = b"l3ac_jax"  # under which the schema of each shard has the description
+# Levels are bytes, and a value is left for a separator.
+MOST_LEVELS = 255
+SHOWN = 5  # damaged shards that a message names
+
+Form = Literal["tokens", "levels"]
+
+
+class TokenDatasetError(ValueError):
+    """A dataset of tokens that cannot be written or read; the message names it and says why."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Description(_Model):
+    """What the values mean: the same in `dataset.json` and in each shard's schema."""
+
+    version: Literal[1] = VERSION
+    form: Form
+    model: str  # the name or folder that encoded them
+    format: TokenFormat
+    codebook_size: int
+    frame_rate: float  # per second of audio
+    vocabulary_size: int  # values are 0 to this - 1: separators and the like begin here
+
+
+class Shard(_Model):
+    """One Arrow file."""
+
+    file: str
+    rows: int
+    frames: int
+    bytes: int
+    sha256: str
+
+
+class Unfinished(_Model):
+    """How far a dataset is that is being written: what is needed to go on."""
+
+    inputs: str  # fingerprint of the input's names, sizes and times of change
+    files: int  # of the input that are dealt with: in complete shards, or failed
+    failures: tuple[tuple[str, str], ...] = ()  # paths and reasons
+
+
+class Index(Description):
+    """The content of `dataset.json`."""
+
+    shard_tokens: int
+    recordings: int = 0
+    rows: int = 0
+    frames: int = 0
+    failures: int = 0
+    shards: tuple[Shard, ...] = ()
+    unfinished: Unfinished | None = None
+
+    @property
+    def description(self) -> Description:
+        """What the values mean."""
+        return Description(**{name: getattr(self, name) for name in Description.model_fields})
+
+
+def describe(codec: L3AC, form: Form) -> Description:
+    """What this codec's tokens or levels mean. Raises TokenDatasetError for over 255 levels."""
+    levels = codec.token_format.levels
+    if form == "levels" and max(levels) > MOST_LEVELS:
+        raise TokenDatasetError(
+            f"{codec.name}: has {max(levels)} levels in a dimension, and at most {MOST_LEVELS} "
+            "can be written: write tokens"
+        )
+    return Description(
+        form=form,
+        model=codec.name,
+        format=codec.token_format,
+        codebook_size=codec.codebook_size,
+        frame_rate=codec.frame_rate,
+        vocabulary_size=codec.codebook_size if form == "tokens" else max(levels),
+    )
+
+
+def read_index(folder: str | os.PathLike[str]) -> Index:
+    """What `dataset.json` says. Raises TokenDatasetError where there is none that can be read."""
+    path = Path(folder, INDEX)
+    if not Path(folder).is_dir():
+        raise TokenDatasetError(f"{folder}: is no folder of tokens")
+    if not path.is_file():
+        raise TokenDatasetError(f"{folder}: is no dataset of tokens: it has no {INDEX}")
+    try:
+        return Index.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise TokenDatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if where == "version" and isinstance(first["input"], int):
+            raise TokenDatasetError(
+                f"{path}: has version {first['input']}, and only {VERSION} can be read here: "
+                "another version of l3ac-jax is needed"
+            ) from None
+        raise TokenDatasetError(f"{path}: is damaged: {where}: {first['msg']}") from None
+
+
+def write_index(folder: Path, index: Index) -> None:
+    """Write `dataset.json`, complete or not at all. Raises OutputError."""
+    with complete_file(folder / INDEX, overwrite=True) as temporary:
+        text = index.model_dump_json(indent=1, exclude_none=True)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def damaged_sizes(folder: Path, index: Index) -> dict[str, str]:
+    """The shards that are missing or have another length than they had, with what is wrong."""
+    problems = {}
+    for shard in index.shards:
+        path = folder / shard.file
+        if not path.is_file():
+            problems[shard.file] = "is missing"
+        elif path.stat().st_size != shard.bytes:
+            problems[shard.file] = f"has {path.stat().st_size} bytes instead of {shard.bytes}"
+    return problems
+
+
+def refuse_damaged(folder: str | os.PathLike[str], problems: Mapping[str, str]) -> None:
+    """Raise TokenDatasetError if there are any: shards, and what is wrong with each."""
+    if problems:
+        shown = [f"{file} {problem}" for file, problem in problems.items()]
+        dots = "; ..." if len(shown) > SHOWN else ""
+        raise TokenDatasetError(f"{folder}: {'; '.join(shown[:SHOWN])}{dots}")
+
+
+def file_sha256(path: Path) -> str:
+    """The checksum that `dataset.json` has of a shard."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_arrow() -> Any:
+    """The module pyarrow. Raises TokenDatasetError where it is not installed."""
+    try:
+        import pyarrow
+        import pyarrow.ipc
+    except ImportError:
+        raise TokenDatasetError(
+            "datasets of tokens need pyarrow: pip install 'l3ac-jax[tokens]'"
+        ) from None
+    return pyarrow
+
+
+def schema(description: Description) -> pyarrow.Schema:
+    """The columns of a shard."""
+    arrow = require_arrow()
+    value = arrow.int32() if description.form == "tokens" else arrow.uint8()
+    columns = [
+        (description.form, arrow.list_(value)),
+        ("path", arrow.string()),
+        ("channel", arrow.int32()),
+        ("channels", arrow.int32()),
+        ("samples", arrow.int64()),
+        ("sample_rate", arrow.int32()),
+        ("frames", arrow.int64()),
+    ]
+    return arrow.schema(columns, metadata={METADATA: description.model_dump_json().encode()})

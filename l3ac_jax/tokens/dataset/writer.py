@@ -1,0 +1,242 @@
+"""Writes a dataset of tokens shard by shard, so that it can be stopped and gone on with.
+
+`dataset.json` names the complete shards and how much of the input they hold. It is replaced after
+each shard: whatever a killed process was doing then is done again, to the same bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from l3ac_jax.system.files import complete_file
+from l3ac_jax.tokens.dataset.index import (
+    INDEX,
+    Description,
+    Index,
+    Shard,
+    TokenDatasetError,
+    Unfinished,
+    damaged_sizes,
+    file_sha256,
+    read_index,
+    refuse_damaged,
+    require_arrow,
+    schema,
+    write_index,
+)
+from l3ac_jax.tokens.format import EncodedAudio
+
+if TYPE_CHECKING:
+    from l3ac_jax.codec.l3ac import L3AC
+
+__all__ = ["FAILURES_FILE", "LOCK", "TokenWriter", "check_target", "clear"]
+
+FAILURES_FILE = "failures.tsv"
+LOCK = ".lock"
+OURS = re.compile(rf"\.?(tokens-\d+\.arrow|{INDEX}|{FAILURES_FILE})(\.\d+\.part)?|\{LOCK}")
+
+
+def check_target(folder: Path, overwrite: bool) -> None:
+    """Raise TokenDatasetError unless a dataset can be begun there, or gone on with."""
+    if not folder.exists():
+        return
+    others = sorted(path.name for path in folder.iterdir() if not OURS.fullmatch(path.name))
+    if others:
+        dots = ", ..." if len(others) > 3 else ""
+        raise TokenDatasetError(
+            f"{folder}: is not written to, since it also holds {', '.join(others[:3])}{dots}"
+        )
+    if not overwrite and _is_begun(folder):
+        try:
+            index = read_index(folder)
+        except TokenDatasetError as error:
+            raise TokenDatasetError(f"{error} (--overwrite begins anew)") from None
+        if index.unfinished is None:
+            raise TokenDatasetError(
+                f"{folder}: is complete already: rows {index.rows}, shards {len(index.shards)} "
+                "(--overwrite writes it anew)"
+            )
+
+
+def clear(folder: Path) -> None:
+    """Remove a dataset, the index first: what is left if that is cut short is no dataset."""
+    (folder / INDEX).unlink(missing_ok=True)
+    for path in list(folder.iterdir()):
+        if OURS.fullmatch(path.name) and path.name != LOCK:
+            path.unlink()
+
+
+class TokenWriter:
+    """Takes recordings one by one, in the order of the input, and writes a shard when it is full.
+
+    A folder with an unfinished dataset of the same input and options is gone on with: `files` says
+    how many of the input are dealt with. `inputs` is a fingerprint of the input. Raises
+    TokenDatasetError where anything differs, OutputError where nothing can be written.
+    """
+
+    def __init__(
+        self, folder: Path, codec: L3AC, description: Description, shard_tokens: int, inputs: str
+    ):
+        self._folder, self._codec = folder, codec
+        self.index = Index(
+            **dict(description),
+            shard_tokens=shard_tokens,
+            unfinished=Unfinished(inputs=inputs, files=0),
+        )
+        if (folder / INDEX).exists():
+            self.index = _same_work(folder, read_index(folder), self.index)
+        else:
+            write_index(folder, self.index)
+        _remove_unnamed(folder, self.index)
+        state = self.index.unfinished
+        assert state is not None
+        self.files, self._inputs = state.files, state.inputs
+        self._failures = list(state.failures)
+        self._waiting: list[tuple[str, EncodedAudio]] = []
+        self._waiting_frames = 0
+
+    def add(self, path: str, result: EncodedAudio | Exception) -> None:
+        """The next file of the input, with its tokens or why it has none."""
+        if isinstance(result, Exception):
+            self._failures.append((_printable(path), _reason(result)))
+        else:
+            full = self._waiting_frames + result.tokens.size > self.index.shard_tokens
+            if self._waiting and full:
+                self._write_shard()
+            self._waiting.append((path, result))
+            self._waiting_frames += result.tokens.size
+        self.files += 1
+
+    def finish(self, more_failures: Sequence[tuple[str, str]] = ()) -> Index:
+        """Write what is left. `more_failures` are paths and reasons of what is no file."""
+        if self._waiting:
+            self._write_shard()
+        failures = sorted([*self._failures, *more_failures])
+        if failures:
+            with (
+                complete_file(self._folder / FAILURES_FILE, overwrite=True) as temporary,
+                temporary.open("w", encoding="utf-8", newline="") as file,
+            ):
+                table = csv.writer(file, delimiter="\t", lineterminator="\n")
+                table.writerows([("path", "reason"), *failures])
+        self.index = self.index.model_copy(update={"failures": len(failures), "unfinished": None})
+        write_index(self._folder, self.index)
+        return self.index
+
+    def _write_shard(self) -> None:
+        arrow = require_arrow()
+        columns = schema(self.index.description)
+        batch = arrow.record_batch(self._columns(), schema=columns)
+        path = self._folder / f"tokens-{len(self.index.shards):05d}.arrow"
+        with complete_file(path, overwrite=True) as temporary:
+            with (
+                arrow.OSFile(str(temporary), "wb") as sink,
+                arrow.ipc.new_stream(sink, columns) as stream,
+            ):
+                stream.write_batch(batch)
+            shard = Shard(
+                file=path.name,
+                rows=batch.num_rows,
+                frames=self._waiting_frames,
+                bytes=temporary.stat().st_size,
+                sha256=file_sha256(temporary),
+            )
+        self.index = self.index.model_copy(
+            update={
+                "recordings": self.index.recordings + len(self._waiting),
+                "rows": self.index.rows + shard.rows,
+                "frames": self.index.frames + shard.frames,
+                "failures": len(self._failures),
+                "shards": (*self.index.shards, shard),
+                "unfinished": Unfinished(
+                    inputs=self._inputs, files=self.files, failures=tuple(self._failures)
+                ),
+            }
+        )
+        self._waiting, self._waiting_frames = [], 0
+        write_index(self._folder, self.index)
+
+    def _columns(self) -> list:
+        arrow = require_arrow()
+        rows = [
+            (encoded, path, channel)
+            for path, encoded in self._waiting
+            for channel in range(len(encoded.tokens))
+        ]
+        values = [self._values(encoded.tokens[channel]) for encoded, _, channel in rows]
+        offsets = np.cumsum([0] + [len(value) for value in values])
+        if offsets[-1] > np.iinfo(np.int32).max:
+            raise TokenDatasetError(
+                f"{rows[0][1]}: is too long: a shard holds at most {np.iinfo(np.int32).max} values"
+            )
+        return [
+            arrow.ListArray.from_arrays(
+                arrow.array(offsets, arrow.int32()), arrow.array(np.concatenate(values))
+            ),
+            [path for _, path, _ in rows],
+            [channel for _, _, channel in rows],
+            [len(encoded.tokens) for encoded, _, _ in rows],
+            [encoded.samples for encoded, _, _ in rows],
+            [encoded.sample_rate for encoded, _, _ in rows],
+            [encoded.tokens.shape[1] for encoded, _, _ in rows],
+        ]
+
+    def _values(self, tokens: np.ndarray) -> np.ndarray:
+        if self.index.form == "tokens":
+            return tokens.astype(np.int32)
+        return self._codec.levels(tokens).astype(np.uint8).reshape(-1)
+
+
+def _same_work(folder: Path, old: Index, new: Index) -> Index:
+    """The old index if what it began is what is wanted. Raises TokenDatasetError."""
+    assert new.unfinished is not None
+    if old.unfinished is None:  # it was not when this was checked
+        raise TokenDatasetError(f"{folder}: has been completed by another process")
+    begun = f"{folder}: was begun with"
+    anew = "(--overwrite begins anew)"
+    # the name is not compared: one folder has many
+    if old.format != new.format:
+        raise TokenDatasetError(
+            f"{begun} another model, {old.model} (fingerprints {old.format.config} and "
+            f"{old.format.weights}), not {new.model} ({new.format.config} and "
+            f"{new.format.weights}) {anew}"
+        )
+    if old.form != new.form:
+        raise TokenDatasetError(f"{begun} {old.form}, not {new.form} {anew}")
+    if old.shard_tokens != new.shard_tokens:
+        raise TokenDatasetError(f"{begun} --shard-tokens {old.shard_tokens} {anew}")
+    if old.unfinished.inputs != new.unfinished.inputs:
+        raise TokenDatasetError(
+            f"{begun} other files: names, sizes or times of change differ from those that are "
+            f"there now {anew}"
+        )
+    refuse_damaged(folder, damaged_sizes(folder, old))
+    return old
+
+
+def _remove_unnamed(folder: Path, index: Index) -> None:
+    """What killed processes have left: parts, and a shard that the index does not name yet."""
+    named = {INDEX, LOCK, *(shard.file for shard in index.shards)}
+    for path in list(folder.iterdir()):
+        if OURS.fullmatch(path.name) and path.name not in named:
+            path.unlink()
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether a dataset was begun: a run that ended before has left a lock or parts at most."""
+    return any(not path.name.startswith(".") for path in folder.iterdir())
+
+
+def _printable(path: str) -> str:
+    """With what is no text, which file names may hold, as numbers."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,1 @@
+"""Tokens as bytes at the cost that they have."""

@@ -1,0 +1,1 @@
+"""Where parameters come from: the package, the hub, model folders and files."""

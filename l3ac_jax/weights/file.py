@@ -1,0 +1,104 @@
+"""Models in one file, to ship and to share: safetensors, parameters in half precision.
+
+The file's arrays are the parameters by path ("encoder/front/merge/kernel"); its metadata has the
+network's configuration as JSON under "l3ac_jax". Reading one executes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import ValidationError
+
+from l3ac_jax.config import CodecConfig, ConfigError
+from l3ac_jax.model.params import expected_params, flatten, in_words, mismatches, unflatten
+from l3ac_jax.official.torch_files import WeightsError
+from l3ac_jax.system.files import OutputError, check_output, complete_file
+
+__all__ = ["ENDING", "Precision", "check_model_file", "load_model_file", "save_model_file"]
+
+ENDING = ".safetensors"
+METADATA_KEY = "l3ac_jax"
+
+Precision = Literal["float16", "float32"]
+
+
+def save_model_file(
+    path: str | os.PathLike[str],
+    config: CodecConfig,
+    params: Mapping[str, Any],
+    precision: Precision = "float16",
+    overwrite: bool = False,
+) -> None:
+    """Write a network and its parameters, complete or not at all.
+
+    The name ends with .safetensors. Raises WeightsError if the parameters are not those of the
+    configuration's network, or too large for the precision, OutputError if the file cannot be
+    written.
+    """
+    from safetensors.numpy import save
+
+    check_model_file(path, overwrite)
+    arrays = {name: np.asarray(leaf) for name, leaf in flatten(params).items()}
+    problems = mismatches(arrays, expected_params(config))
+    if problems:
+        raise WeightsError(f"parameters do not fit the configuration:{in_words(problems)}")
+    greatest = float(np.max([np.abs(array).max(initial=0) for array in arrays.values()]))
+    if not greatest <= float(np.finfo(precision).max):  # nor NaN
+        raise WeightsError(f"a parameter of {greatest:g} cannot be written as {precision}")
+    rounded = {name: np.ascontiguousarray(array, precision) for name, array in arrays.items()}
+    data = save(rounded, {METADATA_KEY: json.dumps(config.model_dump(mode="json"))})
+    with complete_file(path, overwrite) as part:
+        part.write_bytes(data)
+
+
+def check_model_file(path: str | os.PathLike[str], overwrite: bool) -> None:
+    """Find out before the work whether a model can be written there. Raises OutputError."""
+    if Path(path).suffix != ENDING:
+        raise OutputError(f"{path}: the name of a model file ends with {ENDING}")
+    check_output(path, overwrite)
+
+
+def load_model_file(path: str | os.PathLike[str]) -> tuple[CodecConfig, dict[str, Any]]:
+    """The network, and its parameters as float32 NumPy arrays.
+
+    Raises ConfigError for the configuration, WeightsError for a file that is missing, damaged, or
+    has other parameters.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise WeightsError(f"{path}: not a complete safetensors file: {error}") from error
+    config = _config(path, metadata)
+    wrong = [name for name, array in stored.items() if array.dtype.kind != "f"]
+    arrays = {name: array.astype(np.float32) for name, array in stored.items()}
+    problems = [f"{name}: {stored[name].dtype}, not a floating-point type" for name in wrong]
+    problems += mismatches(arrays, expected_params(config))
+    if problems:
+        raise WeightsError(f"{path}: does not fit its configuration:{in_words(problems)}")
+    return config, unflatten(arrays)
+
+
+def _config(path: Path, metadata: Mapping[str, str]) -> CodecConfig:
+    if METADATA_KEY not in metadata:
+        raise ConfigError(
+            f"{path}: is no model file of l3ac-jax: its metadata has no {METADATA_KEY!r}"
+        )
+    try:
+        return CodecConfig.model_validate_json(metadata[METADATA_KEY])
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: its configuration: {place}: {first['msg']}") from error

@@ -1,0 +1,223 @@
+"""Long recordings: pieces give what one pass gives, in memory that does not grow."""
+
+import errno
+import itertools
+import os
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from l3ac_jax.codec import l3ac as codec_module
+from l3ac_jax.codec.chunks import ChunkedEncoder
+from l3ac_jax.codec.l3ac import L3AC
+from l3ac_jax.codec.long import decoding as long_decoding
+from l3ac_jax.codec.long import encoding as long_encoding
+from l3ac_jax.codec.long.pieces import Geometry, Own, Pieces
+from l3ac_jax.codec.long.spool import Spool, SpoolError
+from l3ac_jax.model.network import Network
+from l3ac_jax.model.reach import Span
+from tests.model.oracle import QUICK_COMPILE, codec_of, rms, speech
+from tests.small_configs import ABLATED_CONFIGS
+
+# Two float32 evaluations of the same audio: the seeded official weights' own error is 2e-5.
+AUDIO_RMS = 3e-5
+# All ways in which neighbours come in: windows, compression, positions, more and fewer stages.
+CONFIGS = ["baseline", "compress3", "compress2_rotary", "compress2_decoder_depth2", "three_stages"]
+SECONDS = 0.06
+
+
+def one_pass_and_pieces(name: str, monkeypatch) -> tuple[L3AC, L3AC]:
+    """The same codec twice; the second takes everything in pieces of about 80 samples."""
+    monkeypatch.setattr(jax, "jit", partial(jax.jit, compiler_options=QUICK_COMPILE))
+    for module in (long_encoding, long_decoding):
+        monkeypatch.setattr(module, "CONVOLUTION_SECONDS", 0.005)
+        monkeypatch.setattr(module, "TRANSFORMER_SECONDS", 0.005)
+    whole = codec_of(name)
+    pieces = L3AC(whole.config, whole.params)
+    monkeypatch.setattr(pieces, "is_long", lambda samples: True)
+    return whole, pieces
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_pieces_give_the_tokens_and_the_audio_of_one_pass(name, monkeypatch):
+    whole, pieces = one_pass_and_pieces(name, monkeypatch)
+    audio = speech(int(SECONDS * 16000) + 1)
+    features, tokens = whole.encode_audio(audio)
+    part_features, part_tokens = pieces.encode_audio(audio)
+    np.testing.assert_array_equal(part_tokens, tokens)
+    np.testing.assert_allclose(part_features, features, atol=1e-5)  # sums in another order
+    assert rms(np.asarray(pieces.decode(tokens)) - whole.decode(tokens)) < AUDIO_RMS
+    by_features = pieces.decode_audio(features)
+    assert rms(np.asarray(by_features) - whole.decode(tokens)) < AUDIO_RMS
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="about how XLA rounds on CPUs")
+def test_features_of_a_published_size_are_the_same_to_the_bit_in_pieces():
+    codec = codec_of("3kbps")
+    seconds, hop = 25, codec.config.encoder_hop
+    audio = speech(seconds * codec.sample_rate // hop * hop)
+    network = Network(codec.config, folded=True, blocked=True)
+    params = {"params": codec._folded}
+    encode = jax.jit(partial(network.apply, method=lambda module, *x: module.encoder(*x)))
+    whole = np.asarray(encode(params, audio, np.array([audio.shape[1]])))[0]
+    encoder = codec.long_encoder
+    pieces = Pieces(encoder._samples, encoder._convolved)
+    parts = [*pieces.push(audio[0]), *pieces.finish()]
+    assert len(parts) > 1
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_clips_of_a_batch_end_where_their_lengths_say(monkeypatch):
+    whole, pieces = one_pass_and_pieces("compress2", monkeypatch)
+    audio = np.stack([speech(700)[0], speech(700, offset=9000)[0]])
+    lengths = np.array([700, 401])
+    tokens = whole.encode(audio, lengths)
+    np.testing.assert_array_equal(pieces.encode(audio, lengths), tokens)
+    frames = -(-lengths // whole.hop_length)
+    difference = np.asarray(pieces.decode(tokens, frames)) - whole.decode(tokens, frames)
+    assert rms(difference) < AUDIO_RMS
+    assert not np.asarray(pieces.decode(tokens, frames))[1, frames[1] * whole.hop_length :].any()
+
+
+def test_audio_may_come_in_any_pieces(monkeypatch):
+    whole, pieces = one_pass_and_pieces("compress3", monkeypatch)
+    audio = np.stack([speech(900)[0], speech(900, offset=5000)[0]])
+    encoder = pieces.chunked_encoder(2)
+    cuts = [0, 1, 1, 350, 351, 899, 900]
+    parts = [encoder.push(audio[:, a:b]) for a, b in itertools.pairwise(cuts)]
+    assert sum(part.shape[1] for part in parts) > 0  # known before the end
+    tokens = np.concatenate([*parts, encoder.finish()], axis=1)
+    np.testing.assert_array_equal(tokens, whole.encode(audio))
+    audio_parts = list(pieces.decode_chunks(tokens))
+    assert len(audio_parts) > 3
+    decoded = np.concatenate(audio_parts, axis=1)
+    assert rms(decoded - whole.decode(tokens)) < AUDIO_RMS
+
+
+def test_short_recordings_take_one_pass_through_the_same_interface():
+    codec = codec_of("baseline")
+    audio = speech(500)
+    encoder = codec.chunked_encoder()
+    assert encoder.push(audio[:, :300]).shape == (1, 0)
+    encoder.push(audio[:, 300:])
+    tokens = encoder.finish()
+    np.testing.assert_array_equal(tokens, codec.encode(audio))
+    (decoded,) = codec.decode_chunks(tokens)
+    np.testing.assert_array_equal(decoded, codec.decode(tokens))
+
+
+def test_what_is_long_is_decided_by_the_length_and_only_for_models_with_bounds():
+    codec = codec_of("baseline")
+    limit = codec_module.LONG_SECONDS * codec.sample_rate
+    assert codec.is_long(limit + 1)
+    assert not codec.is_long(limit)
+    assert not L3AC(ABLATED_CONFIGS["convnext_v2"], {}).is_long(limit + 1)
+
+
+def test_published_pieces_overlap_by_the_receptive_field():
+    """Token 103 of the 3kbps model sees samples up to 812 after its own; a window is 400 tokens."""
+    network = codec_of("3kbps").long_encoder
+    assert network._samples.future == 9 * 96  # 812 samples, in whole hops
+    assert network._frames.past == 400
+    assert network._frames.future == 0
+
+
+@pytest.mark.parametrize(
+    ("audio", "message"),
+    [
+        (np.zeros((2, 5), np.float32), "shape"),
+        (np.full((1, 5), np.nan, np.float32), "finite"),
+        (np.zeros((1, 5), np.int16), "floating point"),
+    ],
+)
+def test_pieces_that_are_no_audio_are_refused(audio, message):
+    with pytest.raises(ValueError, match=message):
+        codec_of("baseline").chunked_encoder().push(audio)
+
+
+def test_an_encoder_that_got_nothing_says_so():
+    with pytest.raises(ValueError, match="no audio"):
+        codec_of("baseline").chunked_encoder().finish()
+    with pytest.raises(ValueError, match="channel"):
+        ChunkedEncoder(codec_of("baseline"), 0)
+
+
+def test_tokens_of_another_codebook_are_refused_before_any_pass():
+    codec = codec_of("baseline")
+    with pytest.raises(ValueError, match="0 to 59"):
+        next(codec.decode_chunks(np.array([[60]])))
+
+
+@given(
+    st.integers(1, 60),
+    st.integers(1, 4),
+    st.integers(0, 7),
+    st.integers(0, 5),
+    st.integers(1, 20),
+    st.lists(st.integers(0, 25)),
+)
+@settings(deadline=None)
+def test_pieces_are_the_whole_whatever_their_sizes(total, grid, past, future, least, cuts):
+    """A moving sum that begins anew at each point of the grid, so that a piece off it shows."""
+    total *= grid
+    signal = np.random.default_rng(total).integers(-9, 9, total)
+
+    def moving(x):
+        padded = np.concatenate([np.zeros(past, int), x, np.zeros(future, int)])
+        sums = [padded[i : i + past + 1 + future].sum() for i in range(len(x))]
+        return np.array(sums) * (1 + np.arange(len(x)) % grid)
+
+    def apply(window: np.ndarray, own: Own) -> np.ndarray:
+        assert len(window) == geometry.window
+        assert not window[own.length :].any()
+        return moving(window)[own.first : own.stop]
+
+    geometry = Geometry.of(
+        lambda span: Span(span.first - past, span.last + future), grid, grid, least
+    )
+    pieces = Pieces(geometry, apply)
+    results, start = [], 0
+    for stop in [*sorted(cut for cut in cuts if cut < total), total]:
+        results += pieces.push(signal[start:stop])
+        start = stop
+    results += pieces.finish()
+    np.testing.assert_array_equal(np.concatenate(results), moving(signal))
+
+
+def test_rows_come_back_from_the_temporary_file():
+    rows = np.random.default_rng(0).normal(size=(3000, 700)).astype(np.float32)
+    spool = Spool()
+    spool.write(rows[:1])
+    spool.write(rows[1:])
+    blocks = list(spool.read())
+    assert len(blocks) > 1
+    np.testing.assert_array_equal(np.concatenate(blocks), rows)
+    spool.close()
+
+
+def test_a_full_disk_is_named(monkeypatch):
+    spool = Spool()
+
+    class Full:
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    spool.close()
+    monkeypatch.setattr(spool, "_file", Full())
+    with pytest.raises(SpoolError, match=r"No space left.*TMPDIR"):
+        spool.write(np.zeros((1, 1), np.float32))
+
+
+def test_temporary_files_end_with_the_decoding(monkeypatch):
+    _, pieces = one_pass_and_pieces("baseline", monkeypatch)
+    tokens = np.zeros((1, 200), np.int32)
+    before = len(os.listdir("/proc/self/fd"))
+    decoding = pieces.decode_chunks(tokens)
+    next(decoding)
+    assert len(os.listdir("/proc/self/fd")) > before
+    decoding.close()
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -1,0 +1,62 @@
+"""Scores by models: the packages' own results, and what is said without them."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from l3ac_jax.audio.files import read_audio
+from l3ac_jax.evaluation.scoring import Extras
+from l3ac_jax.metrics import learned
+from tests.conftest import FIXTURES
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def clip():
+    """2.5 s of speech."""
+    return read_audio(FIXTURES / "librivox_sense_0870.wav").samples[0, 8000:48000]
+
+
+@pytest.fixture(scope="module")
+def other_speaker():
+    return read_audio(FIXTURES / "festvox_ru_0003.wav").samples[0, 8000:48000]
+
+
+def test_a_voice_is_like_itself_and_less_like_another(clip, other_speaker):
+    same = learned.speaker_similarity(clip, clip, RATE)
+    assert same == pytest.approx(1, abs=1e-6)  # float32
+    assert learned.speaker_similarity(clip, other_speaker, RATE) < 0.85
+    assert np.isnan(learned.speaker_similarity(clip, np.zeros_like(clip), RATE))
+
+
+def test_dnsmos_hears_noise(clip):
+    noisy = clip + np.random.default_rng(0).normal(0, 0.1, len(clip)).astype(np.float32)
+    clean = learned.dnsmos(clip, RATE)
+    assert 1 < learned.dnsmos(noisy, RATE) < clean < 5
+    # Other rates are converted to the model's.
+    assert learned.dnsmos(np.repeat(clip, 2), 2 * RATE) == pytest.approx(clean, abs=0.3)
+
+
+def test_word_error_rate_counts_words():
+    truth = "Two words, and two more."
+    assert learned.word_error_rate(truth, "two WORDS and two more") == 0
+    assert learned.word_error_rate(truth, "two words and to more") == pytest.approx(20)
+    assert learned.word_error_rate(truth, "") == 100
+    assert np.isnan(learned.word_error_rate(" ... ", "words"))
+
+
+@pytest.mark.parametrize(
+    ("extras", "package"),
+    [
+        (Extras(speaker=True), "resemblyzer"),
+        (Extras(dnsmos=True), "speechmos"),
+        (Extras(words="tiny.en"), "faster_whisper"),
+    ],
+)
+def test_a_missing_package_is_named_before_anything_is_computed(monkeypatch, extras, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=rf"{package} is needed.*'l3ac-jax\[scores\]'"):
+        extras.check()
+    Extras().check()
