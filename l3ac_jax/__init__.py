@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from l3ac_jax.tokens.format import EncodedAudio
     from l3ac_jax.weights.sources import list_models
 
+__version__ = "0.1.0"  # written here alone: pyproject.toml reads it
+
 # JAX takes a second to import: `l3ac-jax --help` and the configuration do without it.
 _MODULES = {
     "EncodedAudio": "tokens.format",
@@ -34,6 +36,7 @@ _MODULES = {
 __all__ = [
     "L3AC",
     "EncodedAudio",
+    "__version__",
     "get_model",
     "list_models",
     "load",

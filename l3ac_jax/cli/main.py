@@ -15,6 +15,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax import __version__
 from l3ac_jax.cli import files as cli_files
 from l3ac_jax.cli import folders as cli_folders
 from l3ac_jax.cli.command import (
@@ -32,7 +33,9 @@ from l3ac_jax.config import BUNDLED, DEFAULT_MODEL, NAMED, named_config
 from l3ac_jax.tokens.bitstream.files import Entropy
 from l3ac_jax.weights.hub import missing_weights, weights_folder
 
-DESCRIPTION = "L3AC, a neural audio codec: audio files and folders to tokens and back."
+DESCRIPTION = """L3AC, a neural audio codec: audio files and folders to tokens and back.
+
+--version, in place of a command, prints the version."""
 
 Format = Annotated[
     Literal["wav", "flac", "ogg", "opus", "mp3"] | None, tyro.conf.arg(metavar="FORMAT")
@@ -47,9 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns 0; 1 when a part of the work failed; 2 for mistakes in what was given; or 130 when
     interrupted.
     """
+    words = sys.argv[1:] if argv is None else argv
+    if list(words) == ["--version"]:  # of which tyro knows nothing
+        print(f"l3ac-jax {__version__}")
+        return 0
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        result = app.cli(prog="l3ac-jax", description=DESCRIPTION, args=argv)
+        result = app.cli(prog="l3ac-jax", description=DESCRIPTION, args=words)
         return 0 if result is None else result
     except SystemExit as end:  # help, or a command line that makes no sense
         return end.code if isinstance(end.code, int) else USER_ERROR

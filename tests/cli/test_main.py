@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import l3ac_jax
 from l3ac_jax.audio.files import read_audio, resample, write_audio
 from l3ac_jax.cli.main import main
 from l3ac_jax.config import BUNDLED, PUBLISHED
@@ -26,6 +27,11 @@ def test_models_lists_what_is_here_and_what_is_to_be_downloaded(capsys):
         assert "bundled" in next(line for line in listed.splitlines() if name in line)
     for name in PUBLISHED:
         assert "to be downloaded" in next(line for line in listed.splitlines() if name in line)
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"l3ac-jax {l3ac_jax.__version__}\n"
 
 
 def test_help_exits_with_0_and_a_wrong_command_with_2(capsys):
