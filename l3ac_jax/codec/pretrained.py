@@ -6,20 +6,22 @@ import os
 
 from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.config import DEFAULT_MODEL
+from l3ac_jax.model.precision import Precision
 from l3ac_jax.weights.sources import load_params
 
 __all__ = ["get_model"]
 
 
-def get_model(name: str | os.PathLike[str] = DEFAULT_MODEL) -> L3AC:
+def get_model(name: str | os.PathLike[str] = DEFAULT_MODEL, precision: Precision = "exact") -> L3AC:
     """A codec with its weights, by name, from a model folder or file, or from a training run.
 
     A name of `list_models` means that model even where a folder is called the same (for that, give
     "./3kbps"). Weights of published models are downloaded into the user's cache the first time;
-    bundled ones need no network. Of a training run it is the best checkpoint.
+    bundled ones need no network. Of a training run it is the best checkpoint. `precision` is
+    "exact" or, quicker on a GPU, "fast" (see L3AC).
 
     Raises ModelNotFoundError, DownloadError (no weights and no network), or WeightsError or
     ConfigError (a damaged file); all of them are ValueErrors.
     """
     config, params = load_params(name)
-    return L3AC(config, params, os.fspath(name))
+    return L3AC(config, params, os.fspath(name), precision)

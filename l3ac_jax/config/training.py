@@ -133,7 +133,9 @@ class TrainingConfig(Table, frozen=True):
     runs and small batches.
     A step is computed in `micro_batches` parts. With `average_decay` above 0, an exponential moving
     average of the weights is what is evaluated and kept as the model. `precision` is that of
-    convolutions and matrix products; parameters, losses, norms and the quantizer are float32.
+    the factors of convolutions and matrix products: "float32", "tf32" (on a GPU 10 bits; on a CPU
+    the same as float32) or "bfloat16" (8 bits). Parameters, losses, norms, upsampling, quantizer
+    and optimizer are float32 in any case.
     `whisper` is the file of Whisper's weights, for the perceptual loss; without one they come from
     the hub. Training ends after `max_skipped` steps in a row that were not finite.
     """
@@ -141,7 +143,7 @@ class TrainingConfig(Table, frozen=True):
     epochs: PositiveInt = 70
     seed: NaturalInt = 0
     initialization: Literal["published", "fan_in"] = "published"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16"] = "tf32"
     micro_batches: PositiveInt = 1
     average_decay: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0
     whisper: Annotated[str, Field(strict=True, min_length=1)] | None = None

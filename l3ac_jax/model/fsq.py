@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from l3ac_jax.model.layers import PlainDense
+from l3ac_jax.model.precision import stated_products
 
 Latents = Float[Array, "b n l"]
 Tokens = Int[Array, "b n"]
@@ -89,7 +90,8 @@ class FSQ(nn.Module):
         self, x: Float[Array, "b n f"], noise_key: Array | None = None
     ) -> tuple[Float[Array, "b n f"], Tokens]:
         """Quantized features and tokens; with `noise_key`, features with training noise."""
-        projected = x if self.features == len(self.levels) else self.project_in(x)
+        with stated_products("float32"):
+            projected = x if self.features == len(self.levels) else self.project_in(x)
         squashed = squash(projected)
         rounded = round_to_levels(squashed, self.levels)
         indices = jnp.round(squashed * _steps(self.levels)).astype(jnp.int32)
@@ -105,4 +107,7 @@ class FSQ(nn.Module):
 
     def _features(self, unit: Latents) -> Float[Array, "b n f"]:
         codes = 2 * unit - 1
-        return codes if self.features == len(self.levels) else self.project_out(codes)
+        if self.features == len(self.levels):
+            return codes
+        with stated_products("float32"):
+            return self.project_out(codes)

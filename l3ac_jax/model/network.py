@@ -16,6 +16,7 @@ from l3ac_jax.model.layers import BlockOptions
 from l3ac_jax.model.ops import Lengths, Signal
 from l3ac_jax.model.reach import Span, chain
 from l3ac_jax.model.transformer import DecoderTransformer, EncoderTransformer
+from l3ac_jax.system.jax_settings import own_settings
 
 Features = Float[Array, "b n f"]
 
@@ -164,4 +165,5 @@ def abstract_params(config: CodecConfig, folded: bool = False) -> dict:
     def init(key):
         return Network(config, folded).init(key, jnp.zeros((1, config.hop_length)))["params"]
 
-    return jax.eval_shape(init, jax.random.key(0))
+    with own_settings():
+        return jax.eval_shape(init, jax.random.key(0))

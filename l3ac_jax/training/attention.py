@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from l3ac_jax.model.ops.backend import lowerings
+
 Frames = Float[Array, "batch frames features"]
 Heads = Float[Array, "heads frames channels"]
 Head = Float[Array, "frames channels"]
@@ -30,7 +32,7 @@ def attention(query: Frames, key: Frames, value: Frames, heads: int) -> Frames:
 
 
 def _head_by_head(function, *arguments):
-    if jax.default_backend() == "cpu":
+    if lowerings().attention_heads == "one by one":
         return jax.lax.map(lambda head: function(*head), arguments)
     return jax.vmap(function)(*arguments)
 
@@ -48,7 +50,7 @@ def _forward(query: Heads, key: Heads, value: Heads):
 
 def _attend_in_blocks(query: Head, key: Head, value: Head):
     frames = query.shape[0]
-    if jax.default_backend() != "cpu" or frames % _BLOCK:
+    if lowerings().attention_heads == "together" or frames % _BLOCK:
         return _attend(query, key, value)
     blocks = query.reshape(-1, _BLOCK, query.shape[1])
     parts = jax.lax.map(lambda block: _attend(block, key, value), blocks)

@@ -26,6 +26,7 @@ from jaxtyping import Array, Complex, Float, Int
 
 from l3ac_jax.model.layers import normalized_kernel, torch_uniform
 from l3ac_jax.model.ops import mask_frames, per_channel, time_sum
+from l3ac_jax.model.ops.backend import lowerings
 from l3ac_jax.training.stft import Lengths, reflect_pad, stft
 
 __all__ = ["BANDS", "FFT_SIZES", "PERIODS", "PERIOD_WIDTHS", "Discriminators"]
@@ -224,7 +225,7 @@ def _leaky(x: Array) -> Array:
 
 
 def _conv(x: Array, kernel: Array, stride: int) -> Array:
-    if x.ndim == 4 and stride > 1 and jax.default_backend() == "cpu":
+    if x.ndim == 4 and stride > 1 and lowerings().strided_spectra == "groups":
         return _conv_of_groups(x, kernel, stride)
     spatial = "HW"[: x.ndim - 2]
     return jax.lax.conv_general_dilated(
@@ -239,11 +240,7 @@ def _conv(x: Array, kernel: Array, stride: int) -> Array:
 def _conv_of_groups(
     x: Float[Array, "b t f c"], kernel: Float[Array, "h w c d"], stride: int
 ) -> Float[Array, "b t g d"]:
-    """The same with the bins of one stride as channels of a convolution without stride.
-
-    The derivative of a strided convolution is one of an input spread out with zeros, which XLA
-    computes slowly on a CPU: here, forward and backward take a quarter of the time.
-    """
+    """The same with the bins of one stride as channels of a convolution without stride."""
     batch, frames, bins, channels = x.shape
     height, width = kernel.shape[:2]
     outputs, taps = -(-bins // stride), -(-width // stride)

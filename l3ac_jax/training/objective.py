@@ -1,8 +1,9 @@
 """What generator and discriminators minimize: the terms of the losses, weighted."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,12 @@ from l3ac_jax.config import CodecConfig
 from l3ac_jax.config.training import LossWeights, TrainingConfig
 from l3ac_jax.model.folding import folded_params
 from l3ac_jax.model.network import Network, Reconstruction
+from l3ac_jax.model.precision import (
+    PRODUCTS,
+    TrainingPrecision,
+    network_dtype,
+    stated_products,
+)
 from l3ac_jax.training import losses
 from l3ac_jax.training.discriminators import Discriminators
 from l3ac_jax.training.whisper import perceptual_features
@@ -35,8 +42,22 @@ class Objective:
     config: CodecConfig
     weights: LossWeights
     discriminators: Discriminators
-    dtype: DTypeLike = jnp.float32
-    """of convolutions and matrix products"""
+    precision: TrainingPrecision = "tf32"
+
+    @property
+    def dtype(self) -> DTypeLike:
+        """Of the factors of convolutions and matrix products."""
+        return network_dtype(self.precision)
+
+    def gradient(self, loss: Callable[..., tuple[Scalar, Terms]]) -> Callable[..., Any]:
+        """`jax.value_and_grad` of one of the methods below, its products as `precision` says."""
+        gradient = jax.value_and_grad(loss, has_aux=True)
+
+        def stated(*arguments: Any) -> Any:
+            with stated_products(PRODUCTS[self.precision]):
+                return gradient(*arguments)
+
+        return stated
 
     @property
     def adversarial(self) -> bool:
@@ -73,8 +94,9 @@ class Objective:
         self, params: dict, whisper: dict | None, batch: Batch
     ) -> tuple[Reconstruction, Terms]:
         """What comes out without noise, and its `loss`: the terms that need no discriminators."""
-        result = self._reconstruct(params, batch)
-        total, terms = self._compare(result.audio, whisper, batch)
+        with stated_products(PRODUCTS[self.precision]):
+            result = self._reconstruct(params, batch)
+            total, terms = self._compare(result.audio, whisper, batch)
         return result, {"loss": total, **terms}
 
     def _compare(
@@ -128,7 +150,8 @@ class Objective:
         low = None if self.dtype == jnp.float32 else self.dtype
         network = Network(self.config, folded=True, dtype=low)
         # Folded in the step: affine maps and weight norm then cost by parameter and not by frame.
-        weights = folded_params(params, self.config)
+        with stated_products("float32"):
+            weights = folded_params(params, self.config)
         result = network.apply({"params": weights}, batch["audio"], batch["lengths"], noise_key)
         return cast(Reconstruction, result)
 
@@ -140,15 +163,14 @@ class Objective:
 def make_objective(config: CodecConfig, training: TrainingConfig) -> Objective:
     """The objective of a configuration."""
     judges = training.discriminator
-    dtype = jnp.dtype(training.precision)
     discriminators = Discriminators(
         judges.periods,
         judges.fft_sizes,
         judges.period_widths,
         judges.spectrum_width,
-        dtype,
+        network_dtype(training.precision),
     )
-    return Objective(config, training.loss, discriminators, dtype)
+    return Objective(config, training.loss, discriminators, training.precision)
 
 
 def _limited(value: Scalar, maximum: float) -> Scalar:

@@ -18,6 +18,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from l3ac_jax.config.training import TrainingConfig
+from l3ac_jax.model.precision import stated_products
 from l3ac_jax.training.initialization import initial_params
 from l3ac_jax.training.objective import Batch, Objective, Terms
 from l3ac_jax.training.optimizer import make_optimizer, rate_factors
@@ -102,7 +103,7 @@ class Steps:
         Returns what `train_generator` does, the names with `discriminator_` before them.
         """
         assert state.discriminators is not None and state.discriminator_optimizer is not None
-        grad = jax.value_and_grad(self.objective.of_discriminators, has_aux=True)
+        grad = self.objective.gradient(self.objective.of_discriminators)
         judges, judge_state, metrics, finite = _update(
             lambda p, part, _: grad(p, state.params, part),
             self._discriminator_optimizer(state.discriminators),
@@ -127,7 +128,7 @@ class Steps:
         Returns the new state, and the terms of the losses with `loss`, `gradient_norm` and
         `learning_rate`. A step whose loss or gradient is not finite changes nothing but the counts.
         """
-        grad = jax.value_and_grad(self.objective.of_generator, has_aux=True)
+        grad = self.objective.gradient(self.objective.of_generator)
         keys = jax.random.split(
             jax.random.fold_in(state.key, state.step), self.config.micro_batches
         )
@@ -202,7 +203,8 @@ def _update(
     flat_params, flat_slope = jax.lax.optimization_barrier((flat_params, ravel_pytree(slope)[0]))
     norm = jnp.linalg.norm(flat_slope)
     finite = jnp.isfinite(terms["loss"]) & jnp.isfinite(norm)
-    updates, new_state = optimizer.update(flat_slope, state, flat_params)
+    with stated_products("float32"):
+        updates, new_state = optimizer.update(flat_slope, state, flat_params)
     chosen, new_state = jax.tree.map(
         partial(jnp.where, finite),
         (flat_params + factors * cast(Array, updates), new_state),

@@ -18,7 +18,7 @@ from jax.experimental import multihost_utils
 from l3ac_jax.config import ExperimentConfig
 from l3ac_jax.data.loader import LoaderError
 from l3ac_jax.metrics.speech import ScoreError
-from l3ac_jax.system.compilation import CompilationTime
+from l3ac_jax.system.compilation import CompilationTime, product_options
 from l3ac_jax.training.run import Run, open_run
 from l3ac_jax.training.stop import StopRequest
 
@@ -84,8 +84,12 @@ class _Training:
         # Then all programs of the steps were needed.
         self.compiled_at = run.step + (run.training.discriminator.every if run.judged else 1)
         self.begins_anew = False
-        self.generator = jax.jit(run.steps.train_generator, donate_argnums=0)
-        self.discriminators = jax.jit(run.steps.train_discriminators, donate_argnums=0)
+        self.generator = jax.jit(
+            run.steps.train_generator, donate_argnums=0, compiler_options=product_options()
+        )
+        self.discriminators = jax.jit(
+            run.steps.train_discriminators, donate_argnums=0, compiler_options=product_options()
+        )
         self.late: tuple[int, dict[str, jax.Array]] | None = None
         self.saved = run.step
 

@@ -14,6 +14,7 @@ from l3ac_jax.codec.buckets import bucket_tokens
 from l3ac_jax.config.training import ValidationConfig
 from l3ac_jax.data.clip import Clip
 from l3ac_jax.metrics.speech import CodebookUse, ScorePool, mean_scores
+from l3ac_jax.system.compilation import product_options
 from l3ac_jax.training.devices import Devices
 from l3ac_jax.training.objective import Objective
 
@@ -63,7 +64,11 @@ class Evaluator:
         tokens = bucket_tokens(-(-longest // self._hop), config.frame_rate)
         self._samples = tokens * self._hop
         self._pool = ScorePool(settings.workers) if jax.process_index() == 0 else None
-        self._evaluate = jax.jit(objective.of_evaluation, out_shardings=devices.replicated)
+        self._evaluate = jax.jit(
+            objective.of_evaluation,
+            out_shardings=devices.replicated,
+            compiler_options=product_options(),
+        )
 
     def __call__(self, params: dict, whisper: dict | None) -> Evaluation:
         """The scores of a model, by name: `loss` and its terms, `stoi`, `pesq`, `codebook_usage`

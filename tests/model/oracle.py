@@ -11,6 +11,7 @@ import numpy as np
 import soundfile as sf
 
 from l3ac_jax.codec.l3ac import L3AC
+from l3ac_jax.codec.programs import Program
 from l3ac_jax.config import CodecConfig, published_config
 from l3ac_jax.official.weights import from_torch
 from l3ac_jax.oracle.codec import OfficialCodec, seeded_codec
@@ -53,8 +54,8 @@ def codec_of(name: str) -> L3AC:
 def quickly_compiled(codec: L3AC) -> L3AC:
     """The codec itself, which from now on compiles with QUICK_COMPILE."""
     for function in ("_encode_compiled", "_dequantize_compiled", "_decode_compiled"):
-        plain = getattr(codec, function).__wrapped__
-        setattr(codec, function, jax.jit(plain, compiler_options=QUICK_COMPILE))
+        plain = getattr(codec, function).function
+        setattr(codec, function, Program(plain, codec.precision, QUICK_COMPILE))
     return codec
 
 

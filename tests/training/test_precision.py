@@ -105,3 +105,49 @@ def test_the_gradient_points_where_that_of_float32_does():
     cosine = exact @ rough / np.linalg.norm(exact) / np.linalg.norm(rough)
     assert rough.dtype == np.float32
     assert cosine > 0.98
+
+
+def lowered_step(precision: str) -> str:
+    """A step on the bundled model's architecture, Muon included, as it goes to the compiler."""
+    settings = TrainingConfig.model_validate(
+        {
+            "precision": precision,
+            "loss": {"perceptual": 0.0, "adversarial": 0.0},
+            "optimizer": {"method": "muon"},
+            "discriminator": {"every": 1},
+        }
+    )
+    steps = Steps(make_objective(pair("baseline").config, settings), settings, 100)
+    state = jax.eval_shape(steps.init, jax.random.key(0))
+    batch = {
+        "audio": jax.ShapeDtypeStruct((1, SAMPLES), jnp.float32),
+        "lengths": jax.ShapeDtypeStruct((1,), jnp.int32),
+    }
+    return jax.jit(lambda s, b: steps.train_generator(s, b, None)).lower(state, batch).as_text()
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [("float32", {"HIGHEST"}), ("tf32", {"HIGH", "HIGHEST"}), ("bfloat16", {"HIGH", "HIGHEST"})],
+)
+def test_every_product_of_a_step_is_stated(precision, expected):
+    """Forward, backward and optimizer; derivatives have the products of their values."""
+    lines = re.findall(r"stablehlo\.(?:dot_general|convolution).*", lowered_step(precision))
+    stated = [
+        re.search(r"precision(?:_config)? = \[(?:#stablehlo<precision )?(\w+)", x) for x in lines
+    ]
+    assert len(lines) > 100
+    assert {match and match[1] for match in stated} == expected
+
+
+def test_the_quantizers_derivatives_are_exact_in_any_precision():
+    config = pair("baseline").config
+    levels = len(config.quantizer.levels)
+    pattern = rf"stablehlo\.dot_general.*tensor<(?:\d+x)*{levels}xf32>.*"
+    for precision in ("tf32", "bfloat16"):
+        lines = re.findall(pattern, lowered_step(precision))
+        # projections in and out, forward, and two derivatives of each
+        quantizer = [line for line in lines if f"{config.feature_dim}x{levels}xf32" in line
+                     or f"{levels}x{config.feature_dim}xf32" in line]  # fmt: skip
+        assert len(quantizer) >= 4
+        assert all("HIGHEST" in line for line in quantizer)

@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from l3ac_jax.codec.long.pieces import Geometry, Own, Pieces, Signal
+from l3ac_jax.codec.programs import Program
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.model import ops
 from l3ac_jax.model.network import Network
+from l3ac_jax.model.precision import Precision
 
 __all__ = [
     "CONVOLUTION_SECONDS",
@@ -46,11 +47,11 @@ class Encoded(NamedTuple):
 class LongEncoder:
     """The encoder, compiled for pieces; `folded` gives the folded parameters."""
 
-    def __init__(self, config: CodecConfig, folded: Callable[[], dict]):
+    def __init__(self, config: CodecConfig, folded: Callable[[], dict], precision: Precision):
         self._folded, self._hop, self._features = folded, config.hop_length, config.feature_dim
         network, bound = Network(config, folded=True, blocked=True), Network(config).bind({})
-        self._convolve = jax.jit(partial(_convolve, network))
-        self._quantize = jax.jit(partial(_quantize, network))
+        self._convolve = Program(partial(_convolve, network), precision)
+        self._quantize = Program(partial(_quantize, network), precision)
         self._encoder_hop, self._compress = config.encoder_hop, config.transformer.compress_rate
         samples = CONVOLUTION_SECONDS * config.sample_rate
         self._samples = Geometry.of(bound.encoder.reach, config.encoder_hop, 1, samples)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-import jax
 import numpy as np
 from jaxtyping import Shaped
 
 from l3ac_jax.codec.buckets import bucket_tokens
 from l3ac_jax.codec.l3ac import L3AC
+from l3ac_jax.model.ops.backend import lowerings
 from l3ac_jax.system.background import ahead
 
 __all__ = ["Clip", "Computation", "computed"]
@@ -53,7 +53,7 @@ class Computation:
         of rows would be compiled. (3kbps, clips of 2.4 s on two cores: a second of audio takes 11,
         13 and 13 ms to encode and 47, 54 and 58 ms to decode with 1, 4 and 8 rows.)
         """
-        if jax.default_backend() == "cpu":
+        if lowerings().rows == "one by one":
             return 1
         return max(1, int(GROUP_SECONDS * self._codec.frame_rate / bucket))
 

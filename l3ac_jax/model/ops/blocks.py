@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from l3ac_jax.model.ops.backend import lowerings
 from l3ac_jax.model.ops.masks import Frames, Lengths, mask_frames, pad_frames
 
 HIDDEN_VALUES = 2**21
@@ -27,7 +28,7 @@ WIDEST = 768
 
 def frames_per_block(frames: int, hidden: int) -> int:
     """How many frames of a `hidden` layer to take at a time: a power of two, or all `frames`."""
-    if jax.default_backend() != "cpu" or hidden > WIDEST:
+    if lowerings().wide_layers == "whole" or hidden > WIDEST:
         return frames
     block = 2 ** ((HIDDEN_VALUES // hidden).bit_length() - 1)
     return min(block, frames)

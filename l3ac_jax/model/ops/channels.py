@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from l3ac_jax.model.ops.backend import lowerings
+
 
 def per_channel(values: Float[Array, " c"], x: Array) -> Array:
     """`values` with the axes that let it meet `x` channel by channel."""
-    if jax.default_backend() != "cpu":
-        return with_axes(values, x)
     return _spread(values, x.shape)
 
 
@@ -33,9 +33,7 @@ _spread.defvjp(
 def channel_sums(x: Float[Array, "*n c"]) -> Float[Array, " c"]:
     """Sums over all axes but the last."""
     rows = x.reshape(-1, x.shape[-1])
-    if jax.default_backend() != "cpu":
+    if lowerings().channel_sums == "reduction":
         return rows.sum(axis=0)
-    # As a product, which XLA computes in vectors and on all cores. Sums of columns it does not:
-    # Snake with its gradients took 56 instead of 38 ms (2 x 56064 x 96), for one clip 510 ms.
     sums = jnp.matmul(jnp.ones_like(rows[:, 0]), rows, preferred_element_type=jnp.float32)
     return sums.astype(x.dtype)

@@ -8,8 +8,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from l3ac_jax.model.ops.arithmetic import added
+from l3ac_jax.model.ops.backend import lowerings
 from l3ac_jax.model.ops.channels import with_axes
 from l3ac_jax.model.ops.masks import Frames, Signal, pad_frames
+from l3ac_jax.model.precision import Products, current_products, stated_products
 
 
 def same_padding(width: int, dilation: int) -> int:
@@ -23,33 +25,40 @@ def _shifts(x: Float[Array, "b t *c"], width: int, dilation: int) -> list[Array]
     return [x[:, i * dilation : i * dilation + frames] for i in range(width)]
 
 
-@jax.custom_vjp
 def dense(x: Float[Array, "*n c"], kernel: Float[Array, "c d"]) -> Float[Array, "*n d"]:
     """`x @ kernel`.
 
     With its own derivative: for JAX's, XLA writes transposed copies of `x` or the gradient, which
     took 10 % of a narrow ConvUnit's forward and backward pass on a CPU (up to 96 channels).
     """
+    return _dense(x, kernel, current_products())
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _dense(x: Float[Array, "*n c"], kernel: Float[Array, "c d"], products: Products | None):
     return x @ kernel
 
 
-def _dense_backward(inputs, gradient):
+def _dense_backward(products: Products | None, inputs, gradient):
     x, kernel = inputs
     rows, slopes = (a.reshape(-1, a.shape[-1]) for a in (x, gradient))
-    return gradient @ kernel.T, jax.lax.dot_general(rows, slopes, (((0,), (0,)), ((), ())))
+    with stated_products(products):
+        by_x = gradient @ kernel.T
+        return by_x, jax.lax.dot_general(rows, slopes, (((0,), (0,)), ((), ())))
 
 
-dense.defvjp(lambda x, kernel: (x @ kernel, (x, kernel)), _dense_backward)
+_dense.defvjp(lambda x, kernel, products: (x @ kernel, (x, kernel)), _dense_backward)
 
 
 def depthwise_conv(
     x: Frames, kernel: Float[Array, "k c"], dilation: int = 1
 ) -> Float[Array, "b u c"]:
-    """Convolution of each channel with its own odd kernel, without padding."""
-    if jax.default_backend() == "cpu":
-        # A grouped convolution is several times slower than multiply-adds on a CPU.
-        return _shifted_sum(x, kernel, dilation)
-    return _lax_conv(x, kernel[:, None, :], dilation, groups=x.shape[-1])
+    """Convolution of each channel with its own odd kernel, without padding.
+
+    As multiply-adds: a grouped convolution is several times slower on a CPU, and on a GPU a
+    training step with it did not finish compiling.
+    """
+    return _shifted_sum(x, kernel, dilation)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -78,9 +87,8 @@ _shifted_sum.defvjp(
 
 
 def _sums_over_frames(terms: list[Frames]) -> Float[Array, "k d"]:
-    if jax.default_backend() != "cpu":
+    if lowerings().tap_sums == "apart":
         return jnp.stack([term.sum(axis=(0, 1)) for term in terms])
-    # In one pass over what the terms are made of: 3 instead of 9 ms for 7 terms of 2 x 32064 x 24.
     zeros = [np.zeros((), terms[0].dtype)] * len(terms)
 
     def add(totals, values):
@@ -91,10 +99,40 @@ def _sums_over_frames(terms: list[Frames]) -> Float[Array, "k d"]:
 
 def conv(x: Frames, kernel: Float[Array, "k c d"], dilation: int = 1) -> Float[Array, "b u d"]:
     """Convolution with an odd kernel, without padding."""
-    return dense(x, kernel[0]) if len(kernel) == 1 else _lax_conv(x, kernel, dilation)
+    if len(kernel) == 1:
+        return dense(x, kernel[0])
+    if dilation > 1 and lowerings().dilated_kernel_gradient == "columns":
+        return _dilated_conv(x, kernel, dilation, current_products())
+    return _lax_conv(x, kernel, dilation)
 
 
-def _lax_conv(x, kernel, dilation: int, groups: int = 1):
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _dilated_conv(
+    x: Frames, kernel: Float[Array, "k c d"], dilation: int, products: Products | None
+):
+    """`_lax_conv` whose kernel's gradient is one product with the shifted copies of `x`."""
+    return _lax_conv(x, kernel, dilation)
+
+
+def _dilated_conv_backward(
+    dilation: int, products: Products | None, inputs, gradient: Float[Array, "b u d"]
+):
+    x, kernel = inputs
+    padded = pad_frames(gradient, 2 * same_padding(len(kernel), dilation))
+    columns = jnp.concatenate(_shifts(x, len(kernel), dilation), axis=-1)
+    with stated_products(products):
+        slope = _lax_conv(padded, kernel[::-1].swapaxes(1, 2), dilation)
+        by_kernel = jax.lax.dot_general(columns, gradient, (((0, 1), (0, 1)), ((), ())))
+    return slope, by_kernel.reshape(kernel.shape)
+
+
+_dilated_conv.defvjp(
+    lambda x, kernel, dilation, products: (_lax_conv(x, kernel, dilation), (x, kernel)),
+    _dilated_conv_backward,
+)
+
+
+def _lax_conv(x, kernel, dilation: int):
     return jax.lax.conv_general_dilated(
         x,
         kernel,
@@ -102,7 +140,6 @@ def _lax_conv(x, kernel, dilation: int, groups: int = 1):
         padding="VALID",
         rhs_dilation=(dilation,),
         dimension_numbers=("NWC", "WIO", "NWC"),
-        feature_group_count=groups,
     )
 
 
