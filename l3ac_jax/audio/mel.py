@@ -1,9 +1,14 @@
-"""Mel filterbanks as constants."""
+"""Mel filterbanks as constants, and the scales of DAC's mel distance."""
 
 from functools import cache
 
 import numpy as np
 from jaxtyping import Float
+
+# Of the mel loss of DAC (Kumar et al. 2023): mel bands for each window, and the magnitude as which
+# anything below it counts. At 16 kHz none of the bands is empty.
+DAC_BANDS = {32: 5, 64: 10, 128: 20, 256: 40, 512: 80, 1024: 160, 2048: 320}
+DAC_FLOOR = 1e-5
 
 
 @cache

@@ -33,8 +33,8 @@ from l3ac_jax.codec.long.decoding import LongDecoder
 from l3ac_jax.codec.long.encoding import LongEncoder
 from l3ac_jax.codec.programs import Program
 from l3ac_jax.config import CodecConfig
-from l3ac_jax.model import fsq
 from l3ac_jax.model.folding import fold
+from l3ac_jax.model.levels import levels_to_tokens, tokens_to_levels
 from l3ac_jax.model.network import Network
 from l3ac_jax.model.precision import Precision
 from l3ac_jax.tokens.format import (
@@ -139,8 +139,7 @@ class L3AC:
         """
         array = checked_integers(tokens, "tokens")
         require_range(array, self.codebook_size, "tokens")
-        levels = self.config.quantizer.levels
-        return np.asarray(fsq.tokens_to_levels(array.astype(np.int32), levels))
+        return tokens_to_levels(array.astype(np.int32), self.config.quantizer.levels)
 
     def tokens(self, levels: Int[ArrayLike, "*N D"]) -> Int[np.ndarray, "*N"]:
         """Inverse of `levels` (int32, on the host).
@@ -153,7 +152,7 @@ class L3AC:
             raise ValueError(f"levels must have {len(counts)} columns, got shape {array.shape}")
         for dimension, count in enumerate(counts):
             require_range(array[..., dimension], count, f"levels of dimension {dimension}")
-        return np.asarray(fsq.levels_to_tokens(array.astype(np.int32), counts))
+        return levels_to_tokens(array.astype(np.int32), counts)
 
     def chunked_encoder(self, channels: int = 1) -> ChunkedEncoder:
         """Encodes recordings of any length piece by piece: see ChunkedEncoder."""

@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Int
 
 from l3ac_jax.metrics.speech import CodebookUse
+from l3ac_jax.model.levels import tokens_to_levels
 
-__all__ = ["adaptive_bits", "codebook_scores", "levels_of"]
+__all__ = ["adaptive_bits", "codebook_scores"]
 
 Tokens = Int[np.ndarray, " n"]
 
@@ -25,7 +26,7 @@ def codebook_scores(tokens: Tokens, levels: Sequence[int], frame_rate: float) ->
     use = CodebookUse(math.prod(levels))
     use.add(tokens)
     shares = []
-    for column, count in zip(levels_of(tokens, levels).T, levels, strict=True):
+    for column, count in zip(tokens_to_levels(tokens, levels).T, levels, strict=True):
         dimension = CodebookUse(count)
         dimension.add(column)
         shares.append(dimension.perplexity / count)
@@ -37,12 +38,6 @@ def codebook_scores(tokens: Tokens, levels: Sequence[int], frame_rate: float) ->
     }
 
 
-def levels_of(tokens: Tokens, levels: Sequence[int]) -> Int[np.ndarray, "n d"]:
-    """The level of each dimension, the first one varying fastest, as FSQ numbers its tokens."""
-    basis = np.cumprod([1, *levels[:-1]])
-    return tokens[:, None] // basis % np.asarray(levels)
-
-
 def adaptive_bits(tokens: Tokens, levels: Sequence[int]) -> float:
     """Bits of the tokens under an adaptive arithmetic code, which needs no table beside it.
 
@@ -52,7 +47,7 @@ def adaptive_bits(tokens: Tokens, levels: Sequence[int]) -> float:
     entries.
     """
     total = 0.0
-    for column, count in zip(levels_of(tokens, levels).T, levels, strict=True):
+    for column, count in zip(tokens_to_levels(tokens, levels).T, levels, strict=True):
         counts = np.bincount(column, minlength=count)
         # The product of (n_level + 1/2) / (n + count / 2) over the tokens, whatever their order.
         seen = sum(math.lgamma(n + 0.5) - math.lgamma(0.5) for n in counts)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from l3ac_jax.audio.mel import mel_filters
+from l3ac_jax.audio.mel import DAC_BANDS, DAC_FLOOR, mel_filters
 from l3ac_jax.audio.spectra import magnitudes
 
 Audio = Float[np.ndarray, " time"]
@@ -28,9 +28,6 @@ __all__ = [
 # Quieter than this, relative to the reference's largest magnitude, spectra are taken as equal.
 FLOOR_DB = 80.0
 LSD_WINDOW_SECONDS = 0.032
-# Scales and floor of the mel loss of DAC (Kumar et al. 2023): window -> number of mel bands.
-MEL_SCALES = {32: 5, 64: 10, 128: 20, 256: 40, 512: 80, 1024: 160, 2048: 320}
-MEL_FLOOR = 1e-5
 PITCH_RANGE = (60.0, 500.0)  # Hz
 PITCH_HOP_SECONDS = 0.016
 
@@ -76,10 +73,10 @@ def mel_distance(reference: Audio, decoded: Audio, sample_rate: int) -> float:
     """
     reference, decoded = _checked(reference, decoded)
     distances = []
-    for window, bands in MEL_SCALES.items():
+    for window, bands in DAC_BANDS.items():
         filters = mel_filters(sample_rate, window, bands)
         first, second = (
-            np.log10(np.maximum(magnitudes(x, window) @ filters, MEL_FLOOR))
+            np.log10(np.maximum(magnitudes(x, window) @ filters, DAC_FLOOR))
             for x in (reference, decoded)
         )
         distances.append(np.abs(first - second).mean())

@@ -1,7 +1,7 @@
 """Finite scalar quantization (arXiv 2309.15505) to one stream of tokens.
 
-Each of a few projected dimensions is squashed to (0, 1) and rounded to its own number of levels; a
-token is the number whose mixed-radix digits, least significant first, are the levels.
+Each of a few projected dimensions is squashed to (0, 1) and rounded to its own number of levels,
+which make the token (levels.py).
 """
 
 import flax.linen as nn
@@ -11,42 +11,15 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from l3ac_jax.model.layers import PlainDense
+from l3ac_jax.model.levels import levels_to_tokens, tokens_to_levels
 from l3ac_jax.model.precision import stated_products
 
 Latents = Float[Array, "b n l"]
 Tokens = Int[Array, "b n"]
-AnyLevels = Int[Array | np.ndarray, "*batch l"]
-AnyTokens = Int[Array | np.ndarray, "*batch"]
 
 
-def radix_basis(levels: tuple[int, ...]) -> np.ndarray:
-    """What one step of each level adds to the token."""
-    return np.cumprod([1, *levels[:-1]]).astype(np.int32)
-
-
-def levels_to_tokens(indices: AnyLevels, levels: tuple[int, ...]) -> AnyTokens:
-    """Tokens in [0, prod(levels)) of level indices, dimension i in [0, levels[i]).
-
-    NumPy arrays give NumPy arrays, on the host.
-    """
-    basis = _last_axis(radix_basis(levels), indices.ndim)
-    tokens = (indices * basis).sum(axis=-1, dtype=np.int32, keepdims=True)
-    return tokens.reshape(indices.shape[:-1])  # and not [..., 0]: of a single token, an array, too
-
-
-def tokens_to_levels(tokens: AnyTokens, levels: tuple[int, ...]) -> AnyLevels:
-    """Inverse of `levels_to_tokens`."""
-    axes = tokens.ndim + 1
-    digits = tokens[..., None] // _last_axis(radix_basis(levels), axes)
-    return digits % _last_axis(np.asarray(levels, np.int32), axes)
-
-
-def _last_axis(values: np.ndarray, axes: int) -> np.ndarray:
-    return values.reshape((1,) * (axes - 1) + values.shape)
-
-
-def _steps(levels: tuple[int, ...], axes: int = 3) -> np.ndarray:
-    return _last_axis(np.asarray(levels, np.float32) - 1, axes)
+def _steps(levels: tuple[int, ...]) -> np.ndarray:
+    return np.asarray(levels, np.float32)[None, None] - 1
 
 
 def squash(latents: Latents) -> Latents:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from l3ac_jax.audio.mel import DAC_BANDS
 from l3ac_jax.config.training import OptimizerConfig, TrainingConfig
 from l3ac_jax.official.names import official_places
 from l3ac_jax.oracle.codec import OfficialCodec, import_official
@@ -29,7 +30,6 @@ from l3ac_jax.oracle.losses import (
     scale_down,
     stft_loss,
 )
-from l3ac_jax.training.losses import MEL_BANDS
 
 import_official()  # where torch is missing, its error says how to get it
 
@@ -102,7 +102,7 @@ class OfficialTraining:
             loss = loss + weights.stft * terms["stft"]
         if weights.mel:
             rate = self.codec.config.sample_rate
-            terms["mel"] = mel_loss(generated, reference, rate, MEL_BANDS, floor=weights.mel_floor)
+            terms["mel"] = mel_loss(generated, reference, rate, DAC_BANDS, floor=weights.mel_floor)
             loss = loss + weights.mel * terms["mel"]
         if self.whisper:
             # Of the reference autograd keeps nothing, here and below: no leaf wants a derivative.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,13 +11,13 @@ import numpy as np
 from jaxtyping import Float
 
 from l3ac_jax.plots.figures import LINES, new_figure
+from l3ac_jax.training.logs import METRICS_FILE, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Curve", "CurvesError", "draw_curves", "read_curves"]
 
-METRICS_FILE = "metrics.jsonl"
 KINDS = TRAINING, EVALUATION = ("train", "evaluation")
 
 TITLES = {
@@ -65,18 +64,13 @@ def read_curves(run: str | os.PathLike[str]) -> Curves:
     if not path.is_file():
         raise CurvesError(f"{run}: is no training run: it has no {METRICS_FILE}")
     found: dict[tuple[str, str], dict[int, float]] = {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-            step, kind = record["step"], record["kind"]
-            for name, value in record.items():
-                if name not in ("step", "kind", "time"):
-                    found.setdefault((kind, name), {})[step] = float(value)
-        except (ValueError, KeyError, TypeError) as error:
-            if number == len(lines):  # a run that was killed while it wrote
-                break
-            raise CurvesError(f"{path}: line {number} is damaged") from error
+    try:
+        entries = read_metrics(path)
+    except ValueError as error:
+        raise CurvesError(str(error)) from None
+    for entry in entries:
+        for name in entry.keys() - {"step", "kind", "time"}:
+            found.setdefault((entry["kind"], name), {})[entry["step"]] = entry[name]
     return {
         key: Curve(*(np.array(x, np.float64) for x in zip(*sorted(points.items()), strict=True)))
         for key, points in found.items()

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -120,7 +120,7 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         if entry is not None:
             entries.append({k: math.nan if x is None else x for k, x in entry.items()})
         elif number < len(lines):
-            raise ValueError(f"{path}, line {number}: not a JSON object with a step")
+            raise ValueError(f"{path}, line {number}: not a step's kind and numbers")
     return entries
 
 
@@ -129,7 +129,11 @@ def _entry(line: bytes) -> dict[str, Any] | None:
         entry = json.loads(line)
     except ValueError:
         return None
-    return entry if isinstance(entry, dict) and type(entry.get("step")) is int else None
+    if not isinstance(entry, dict) or entry.get("kind") not in get_args(Kind):
+        return None
+    values = [value for name, value in entry.items() if name != "kind"]
+    numbers = all(isinstance(value, int | float | None) for value in values)
+    return entry if numbers and type(entry.get("step")) is int else None
 
 
 def _forget_after(step: int, path: Path) -> None:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from l3ac_jax.audio.mel import mel_filters
+from l3ac_jax.audio.mel import DAC_BANDS, DAC_FLOOR, mel_filters
 from l3ac_jax.model.ops import mask_frames, time_sum
 from l3ac_jax.training.stft import Lengths, frame_count, magnitude, power, root, stft
 
@@ -22,10 +22,6 @@ Scalar = Float[Array, ""]
 
 STFT_SIZES = (32, 64, 128, 256, 512, 1024)
 STFT_FLOOR = 1e-8  # of magnitudes, in the logarithm
-
-# Of DAC: mel bands for each window. At 16 kHz none of the bands is empty.
-MEL_BANDS = {32: 5, 64: 10, 128: 20, 256: 40, 512: 80, 1024: 160, 2048: 320}
-MEL_FLOOR = 1e-5
 
 # The feature maps of each discriminator, the last one being its score.
 FeatureMaps = Sequence[Sequence[Float[Array, "batch _ ..."]]]
@@ -67,8 +63,8 @@ def mel_loss(
     sample_rate: int,
     lengths: Lengths = None,
     magnitude_weight: float = 0.0,
-    bands: Mapping[int, int] = MEL_BANDS,
-    floor: float = MEL_FLOOR,
+    bands: Mapping[int, int] = DAC_BANDS,
+    floor: float = DAC_FLOOR,
 ) -> Scalar:
     """Distance of mel spectrograms, summed over window sizes, as in DAC (not in L3AC's recipe).
 

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from l3ac_jax.metrics.codebook import adaptive_bits, codebook_scores, levels_of
+from l3ac_jax.metrics.codebook import adaptive_bits, codebook_scores
+from l3ac_jax.model.levels import tokens_to_levels
 
 LEVELS = (9, 9, 9, 7, 7, 7)
 SIZE = math.prod(LEVELS)
@@ -15,18 +16,10 @@ def random_tokens(count, seed=0):
     return np.random.default_rng(seed).integers(0, SIZE, count)
 
 
-def test_levels_make_the_token_again():
-    tokens = random_tokens(1000)
-    basis = [1, 9, 81, 729, 729 * 7, 729 * 49]
-    levels = levels_of(tokens, LEVELS)
-    assert (levels < LEVELS).all()
-    np.testing.assert_array_equal(levels @ basis, tokens)
-
-
 def test_the_adaptive_code_is_the_sum_of_its_steps():
     tokens = random_tokens(300)
     bits = 0.0
-    for column, count in zip(levels_of(tokens, LEVELS).T, LEVELS, strict=True):
+    for column, count in zip(tokens_to_levels(tokens, LEVELS).T, LEVELS, strict=True):
         seen = np.full(count, 0.5)
         for level in column:
             bits -= math.log2(seen[level] / seen.sum())

@@ -4,9 +4,8 @@ import librosa
 import numpy as np
 import pytest
 
+from l3ac_jax.audio.mel import DAC_BANDS, DAC_FLOOR
 from l3ac_jax.metrics.signals import (
-    MEL_FLOOR,
-    MEL_SCALES,
     Pitch,
     log_spectral_distance,
     mel_distance,
@@ -63,7 +62,7 @@ def test_what_lies_80_db_below_the_peak_does_not_count():
 def test_mel_distance_is_that_of_librosas_spectrograms():
     first, second = noise(), noise(0.05, seed=1)
     distances = []
-    for window, bands in MEL_SCALES.items():
+    for window, bands in DAC_BANDS.items():
         spectra = [
             librosa.feature.melspectrogram(
                 y=audio,
@@ -76,7 +75,7 @@ def test_mel_distance_is_that_of_librosas_spectrograms():
             )
             for audio in (first, second)
         ]
-        logs = [np.log10(np.maximum(spectrum, MEL_FLOOR)) for spectrum in spectra]
+        logs = [np.log10(np.maximum(spectrum, DAC_FLOOR)) for spectrum in spectra]
         distances.append(np.abs(logs[0] - logs[1]).mean())
     # librosa computes in float32.
     assert mel_distance(first, second, RATE) == pytest.approx(np.mean(distances), rel=1e-5)

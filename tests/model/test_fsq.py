@@ -7,6 +7,7 @@ import pytest
 
 from l3ac_jax.config import PUBLISHED, published_config
 from l3ac_jax.model import fsq
+from l3ac_jax.model.levels import levels_to_tokens, tokens_to_levels
 from tests.model.oracle import pair
 
 LEVELS = (9, 5, 2)
@@ -16,9 +17,9 @@ LEVELS = (9, 5, 2)
 def test_tokens_and_levels_are_inverse_over_the_whole_codebook(name):
     levels = published_config(name).model.quantizer.levels
     tokens = jnp.arange(np.prod(levels))[None]
-    digits = fsq.tokens_to_levels(tokens, levels)
+    digits = tokens_to_levels(tokens, levels)
     assert np.all((digits >= 0) & (np.asarray(digits) < np.array(levels)))
-    np.testing.assert_array_equal(fsq.levels_to_tokens(digits, levels), tokens)
+    np.testing.assert_array_equal(levels_to_tokens(digits, levels), tokens)
 
 
 @pytest.mark.parametrize("name", ["baseline", "wide", "identity_projection"])

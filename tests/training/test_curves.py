@@ -43,8 +43,14 @@ def test_a_line_that_was_cut_off_is_left_out_and_a_damaged_one_named(run):
     path.write_text(text + '{"step": 5, "ki')
     assert read_curves(run)["train", "loss"].steps.max() == 4
     path.write_text("{\n" + text)
-    with pytest.raises(CurvesError, match=r"metrics\.jsonl: line 1 is damaged"):
+    with pytest.raises(CurvesError, match=r"metrics\.jsonl, line 1: not a step's kind"):
         read_curves(run)
+
+
+def test_what_was_not_finite_is_a_gap(run):
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "kind": "train", "time": 2.0, "loss": null}\n')
+    np.testing.assert_array_equal(read_curves(run)["train", "loss"].values, [9, 8, 17, 16, np.nan])
 
 
 def test_what_is_no_run_and_what_no_run_has_is_named(run, tmp_path):

@@ -133,9 +133,11 @@ def test_a_half_written_last_line_is_dropped(tmp_path, rest, last):
 
 def test_other_damage_is_reported_by_its_line(tmp_path):
     path = tmp_path / METRICS_FILE
-    for damage in ("[1]", '{"loss": 1}', '{"step": "2"}', "{"):
-        path.write_text('{"step": 1}\n' + damage + '\n{"step": 3}\n')
-        with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2: not a JSON object with a"):
+    good = '{"step": 1, "kind": "train", "loss": 1}'
+    bad = [good.replace(*change) for change in (("1,", '"1",'), ("train", "a"), (": 1}", ': "1"}'))]
+    for damage in ("[1]", '{"loss": 1}', '{"step": 2}', *bad, "{"):
+        path.write_text(f"{good}\n{damage}\n{good}\n")
+        with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2: not a step"):
             read_metrics(path)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from l3ac_jax.audio.files import read_audio
-from l3ac_jax.audio.mel import mel_filters
+from l3ac_jax.audio.mel import DAC_BANDS, mel_filters
 from l3ac_jax.oracle import losses as official_losses
 from l3ac_jax.training import losses
 
@@ -60,7 +60,7 @@ def compiled(name, few=False):
     elif name == "stft":
         loss = partial(losses.stft_loss, sizes=FEW) if few else losses.stft_loss
     else:
-        bands = {size: losses.MEL_BANDS[size] for size in (FEW if few else losses.MEL_BANDS)}
+        bands = {size: DAC_BANDS[size] for size in (FEW if few else DAC_BANDS)}
         loss = partial(losses.mel_loss, sample_rate=RATE, magnitude_weight=0.5, bands=bands)
     return jit(jax.value_and_grad(lambda a, b, lengths=None: loss(a, b, lengths=lengths)))
 
@@ -96,7 +96,7 @@ def test_magnitudes_below_the_floor_count_as_the_floor(name, clips):
         loss = official_losses.stft_loss(generated, reference, floor=floor)
     else:
         ours = partial(losses.mel_loss, sample_rate=RATE)
-        loss = official_losses.mel_loss(generated, reference, RATE, losses.MEL_BANDS, floor=floor)
+        loss = official_losses.mel_loss(generated, reference, RATE, DAC_BANDS, floor=floor)
     loss.backward()
     with jax.enable_x64():
         doubles = [x.astype("f8") for x in clips]
@@ -157,7 +157,7 @@ def test_what_is_not_finite_shows(name, clips):
 
 
 def test_mel_filters_are_librosas_and_none_is_empty():
-    for size, bands in losses.MEL_BANDS.items():
+    for size, bands in DAC_BANDS.items():
         filters = mel_filters(RATE, size, bands)
         expected = librosa.filters.mel(sr=RATE, n_fft=size, n_mels=bands)
         np.testing.assert_array_equal(filters, expected.T)
@@ -167,7 +167,7 @@ def test_mel_filters_are_librosas_and_none_is_empty():
 def test_mel_spectrogram_is_librosas(clips):
     """The distance from silence is the log mel spectrogram's own mean, above the floor."""
     audio, expected = clips[1], 0
-    for size, bands in losses.MEL_BANDS.items():
+    for size, bands in DAC_BANDS.items():
         form = {"n_fft": size, "hop_length": size // 4, "n_mels": bands, "pad_mode": "reflect"}
         mel = librosa.feature.melspectrogram(y=audio, sr=RATE, power=1, **form)
         expected += np.mean(np.log10(np.maximum(mel, 1e-5)) + 5) + 0.5 * np.mean(mel)

@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Int, Int32
 
+from l3ac_jax.model.levels import levels_to_tokens, tokens_to_levels
 from l3ac_jax.tokens.entropy.range_coder import INCREMENT, MAX_TOTAL, RangeDecoder, RangeEncoder
 
 MAX_BLOCK = 1023  # tokens
@@ -68,7 +69,7 @@ class AdaptiveCoding:
     def encode(self, tokens: Int[np.ndarray, " n"]) -> bytes:
         """The block's head and payload."""
         count = len(tokens)
-        levels = self._to_levels(tokens)
+        levels = tokens_to_levels(tokens, self._levels)
         plain = tokens_to_number(tokens, self._codebook_size)
         payloads = {PLAIN: plain.to_bytes(self._plain_bytes(count), "big")}
         for order in (ORDER_0, ORDER_1):
@@ -102,12 +103,11 @@ class AdaptiveCoding:
         if coding == PLAIN:
             number = int.from_bytes(payload, "big")
             tokens = number_to_tokens(number, count, self._codebook_size)
-            self._count(self._to_levels(tokens))
+            self._count(tokens_to_levels(tokens, self._levels))
             return tokens
         levels = self._decode_levels(payload, coding, count)
         self._count(levels)
-        tokens = np.ravel_multi_index(tuple(levels.T), self._levels, order="F")
-        return np.asarray(tokens, np.int32)
+        return levels_to_tokens(levels, self._levels)
 
     def _encode_levels(self, levels: np.ndarray, order: int) -> bytes:
         tables, previous = self._tables(order), self._previous
@@ -148,9 +148,6 @@ class AdaptiveCoding:
                 total = counts.sum(axis=-1, keepdims=True)
                 np.copyto(counts, (counts + 1) // 2, where=total > HALVED_ABOVE)
         self._previous = levels[-1].tolist()
-
-    def _to_levels(self, tokens: np.ndarray) -> np.ndarray:
-        return np.stack(np.unravel_index(tokens, self._levels, order="F"), axis=1)
 
     def _plain_bytes(self, count: int) -> int:
         return -(-plain_bits(count, self._codebook_size) // 8)
