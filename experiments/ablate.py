@@ -37,7 +37,7 @@ from rich.console import Console
 from l3ac_jax.config.layers import split_overrides
 
 if TYPE_CHECKING:
-    from l3ac_jax.evaluation.ablation import Run, Variant
+    from l3ac_jax.evaluation.ablation import AblationRun, Variant
     from l3ac_jax.evaluation.clips import EvaluationClip
     from l3ac_jax.evaluation.report import Report
 
@@ -111,12 +111,12 @@ def _check(options: Options) -> None:
 def _run_all(
     options: Options,
     variants: Sequence[Variant],
-    runs: Sequence[Run],
+    runs: Sequence[AblationRun],
     clips: Sequence[EvaluationClip],
 ) -> int:
     console = Console(stderr=True, highlight=False, markup=False)
     failures: list[str] = []
-    trained: list[Run] = []
+    trained: list[AblationRun] = []
     # All training comes first: evaluation takes the device into this process, and keeps it.
     for number, run in enumerate(runs, 1):
         if not run.is_trained:
@@ -137,7 +137,7 @@ def _run_all(
     return FAILED if failures else 0
 
 
-def _train(run: Run) -> int:
+def _train(run: AblationRun) -> int:
     """Train in a process of its own, whose memory is free afterwards; returns its exit code."""
     from l3ac_jax.evaluation.ablation import begin
 
@@ -158,25 +158,25 @@ def _train(run: Run) -> int:
             raise
 
 
-def _end(run: Run) -> str:
+def _end(run: AblationRun) -> str:
     lines = run.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1] if lines else "it said nothing"
 
 
 def _evaluate_all(
-    runs: Sequence[Run],
+    runs: Sequence[AblationRun],
     options: Options,
     clips: Sequence[EvaluationClip],
     console: Console,
     failures: list[str],
-) -> dict[Run, Report]:
+) -> dict[AblationRun, Report]:
     from l3ac_jax.evaluation.ablation import evaluate_run
     from l3ac_jax.evaluation.evaluate import Settings
     from l3ac_jax.system.compilation import keep_compiled_programs
 
     keep_compiled_programs()
     settings = Settings(workers=options.workers, seed=options.seed)
-    reports: dict[Run, Report] = {}
+    reports: dict[AblationRun, Report] = {}
     for number, run in enumerate(runs, 1):
         with console.status("") as status:
 
@@ -196,7 +196,7 @@ def _evaluate_all(
 def _show(
     options: Options,
     reports: dict[str, list[Report]],
-    runs: Sequence[Run],
+    runs: Sequence[AblationRun],
     failures: list[str],
 ) -> None:
     from l3ac_jax.evaluation.ablation_table import (

@@ -28,7 +28,7 @@ from rich.table import Table
 from l3ac_jax.system.files import check_output
 
 if TYPE_CHECKING:
-    from l3ac_jax.evaluation.comparison import Row
+    from l3ac_jax.evaluation.comparison import ComparisonRow
 
 PROGRAM = "compare.py"
 
@@ -73,7 +73,7 @@ def run(options: Options) -> None:
         save_figure(draw_comparison(rows, options.metric), options.figure, options.overwrite)
 
 
-def _print(rows: Sequence[Row]) -> None:
+def _print(rows: Sequence[ComparisonRow]) -> None:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     for column in ("scores", "model", "bit/s", "PESQ-WB", "STOI", "GMAC/s", "published",
                    "quantizers"):  # fmt: skip

@@ -78,7 +78,7 @@ def prepare(
     with _progress(console) as progress:
         task = progress.add_task("looking for files", total=None)
 
-        def report(now: preparation.Progress) -> None:
+        def report(now: preparation.PreparationProgress) -> None:
             shards = f"{now.shards_done}/{now.shards} shards"
             if not progress.tasks[0].total:  # what earlier runs did says nothing about the speed
                 progress.reset(task, total=now.total - now.already, description=shards)

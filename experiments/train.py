@@ -22,6 +22,7 @@ All devices of the machine are used. For several processes, start the same comma
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,10 @@ PROGRAM = "train.py"
 FAILED = 1
 USER_ERROR = 2
 INTERRUPTED = 130
+
+# So much compilation is worth a new process.
+LONG_COMPILATION_SECONDS = 20.0
+BEGUN_ANEW = "L3AC_JAX_BEGUN_ANEW"  # set in a process that began anew
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def train(options: Options, overrides: list[str], is_command: bool) -> int:
     """Train; returns 0, or 128 + the signal that ended it."""
     config = load_config(options.config, overrides)
     # Only here: what is wrong so far is said at once.
-    from l3ac_jax.system.compilation import begin_anew, keep_compiled_programs, may_begin_anew
+    from l3ac_jax.system.compilation import CompilationTime, keep_compiled_programs
     from l3ac_jax.training.devices import connect_processes
     from l3ac_jax.training.trainer import train as run_training
 
@@ -75,12 +80,41 @@ def train(options: Options, overrides: list[str], is_command: bool) -> int:
     several = (options.coordinator, options.processes, options.process)
     if options.distributed or any(value is not None for value in several):
         connect_processes(*several)
-    outcome = run_training(
-        config, options.run_dir, options.fine_tune, options.quiet, is_command and may_begin_anew()
-    )
-    if outcome.begin_anew:
-        begin_anew()
+    with CompilationTime() as compiling:
+
+        def took_long() -> bool:
+            may = is_command and BEGUN_ANEW not in os.environ and _alone_on_cpu()
+            return may and compiling.seconds >= LONG_COMPILATION_SECONDS
+
+        outcome = run_training(config, options.run_dir, options.fine_tune, options.quiet, took_long)
+    if took_long() and outcome.step < outcome.total and not outcome.exit_code:
+        _begin_anew(compiling.seconds, options.quiet)
     return outcome.exit_code
+
+
+def _alone_on_cpu() -> bool:
+    import jax
+
+    return jax.default_backend() == "cpu" and jax.process_count() == 1
+
+
+def _begin_anew(seconds: float, quiet: bool) -> None:
+    """Replace this process by a new one with the same command; once, whatever that one does.
+
+    Compilation leaves the heap in pieces, and with freed memory kept in one heap (system/memory.py)
+    every step waits for the search through them. A process that finds the programs in the
+    persistent cache is faster.
+    """
+    if not quiet:
+        print(
+            f"compiled for {seconds:.0f} s, once for all runs with these settings; a new process "
+            "goes on, as that is faster",
+            file=sys.stderr,
+        )
+    os.environ[BEGUN_ANEW] = "1"
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -26,12 +26,12 @@ from l3ac_jax.system.files import OutputError
 from l3ac_jax.system.folders import check_target, complete_folder
 from l3ac_jax.tokens.bitstream.files import WrittenSize, save
 
-__all__ = ["CLIPS", "Clip", "run_demo"]
+__all__ = ["CLIPS", "DemoClip", "run_demo"]
 
 Audio = Float[np.ndarray, " time"]
 
 
-class Clip(NamedTuple):
+class DemoClip(NamedTuple):
     """A recording of this package."""
 
     title: str
@@ -62,10 +62,10 @@ class Clip(NamedTuple):
 SPEECH, MUSIC = "speech", "music"
 # Of one length to compile for.
 CLIPS = (
-    Clip("English", "cmu_arctic_a0007.wav", SPEECH),
-    Clip("Russian", "festvox_ru_0003.flac", SPEECH),
-    Clip("Guitar", "guit_em9.flac", MUSIC),
-    Clip("Piano", "ambi_piano.flac", MUSIC),
+    DemoClip("English", "cmu_arctic_a0007.wav", SPEECH),
+    DemoClip("Russian", "festvox_ru_0003.flac", SPEECH),
+    DemoClip("Guitar", "guit_em9.flac", MUSIC),
+    DemoClip("Piano", "ambi_piano.flac", MUSIC),
 )
 FIGURE, PAGE = "spectrograms.png", "listening.html"
 FILES = {FIGURE, PAGE, *(file for c in CLIPS for file in (c.original, c.tokens, c.decoded))}
@@ -79,7 +79,7 @@ NEEDS = {STOI: ["pystoi"], FIGURE: ["matplotlib"], PAGE: ["jinja2", "matplotlib"
 class Result:
     """What became of a clip; audio as it is in the files, times in seconds of computing."""
 
-    clip: Clip
+    clip: DemoClip
     original: Audio
     decoded: Audio
     seconds: float
@@ -132,7 +132,7 @@ def _importable(package: str) -> bool:
 
 
 def _reconstruct(
-    clip: Clip, under_test: NeuralCodec, folder: Path, missing: Sequence[str]
+    clip: DemoClip, under_test: NeuralCodec, folder: Path, missing: Sequence[str]
 ) -> Result:
     """Encode a clip to a file and decode that file."""
     codec = under_test.codec

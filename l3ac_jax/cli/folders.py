@@ -39,7 +39,7 @@ from l3ac_jax.tokens.format import EncodedAudio
 
 if TYPE_CHECKING:
     from l3ac_jax.codec.l3ac import L3AC
-    from l3ac_jax.codec.many.batches import Decoded
+    from l3ac_jax.codec.many.batches import DecodedRecording
 
 # What libsndfile reads, by the usual endings.
 AUDIO = {*FORMATS, ".aif", ".aifc", ".aiff", ".au", ".caf", ".rf64", ".snd", ".w64"}
@@ -82,7 +82,7 @@ def decode_folder(
     def load(path: Path) -> EncodedAudio:
         return load_encoded(path, lambda line: work.failures.append(ValueError(line)))
 
-    def results(sources: list[Path]) -> Iterator[tuple[Path, Decoded | Exception]]:
+    def results(sources: list[Path]) -> Iterator[tuple[Path, DecodedRecording | Exception]]:
         from l3ac_jax.codec.many.batches import DEPTH, decode_all
 
         with contextlib.ExitStack() as stack:
@@ -111,13 +111,13 @@ def reconstruct_folder(
 
     work = _plan(input, output, AUDIO, ending, overwrite)
 
-    def results(sources: list[Path]) -> Iterator[tuple[Path, Decoded | Exception]]:
+    def results(sources: list[Path]) -> Iterator[tuple[Path, DecodedRecording | Exception]]:
         from l3ac_jax.codec.many.batches import decode_all, encode_files
 
         with loaded(model) as codec:
             yield from decode_all(lambda *_: codec, encode_files(codec, sources))
 
-    def write(job: Job, decoded: Decoded) -> Written:
+    def write(job: Job, decoded: DecodedRecording) -> Written:
         with open_reader(job.source) as like:
             pass
         return _write(job, decoded, like, overwrite)
@@ -125,7 +125,9 @@ def reconstruct_folder(
     return work.run("reconstructed", results, write)
 
 
-def _write(job: Job, decoded: Decoded, like: AudioReader | None, overwrite: bool) -> Written:
+def _write(
+    job: Job, decoded: DecodedRecording, like: AudioReader | None, overwrite: bool
+) -> Written:
     from l3ac_jax.codec.files import write_decoded
 
     encoded, subtype = decoded.encoded, choose_subtype(job.target, like)

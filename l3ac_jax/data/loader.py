@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float32, Int32
 
 from l3ac_jax.config.data import DataConfig
-from l3ac_jax.data.training import Batch, TrainingData
+from l3ac_jax.data.training import HostBatch, TrainingData
 from l3ac_jax.system.processes import make_pool
 
 SHARED = Path("/dev/shm")
@@ -35,7 +35,7 @@ class LoaderError(RuntimeError):
     """Workers that ended, or for which there is no memory."""
 
 
-class BatchLoader(Iterator[Batch]):
+class BatchLoader(Iterator[HostBatch]):
     """Endless batches from step 0 on, the same for any number of workers.
 
     With several hosts, `process_index` and `process_count` are JAX's: each reads its own shards.
@@ -57,7 +57,7 @@ class BatchLoader(Iterator[Batch]):
         workers = config.workers if workers is None else workers
         self._ahead = _Ahead(self.data, workers) if workers else None
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> HostBatch:
         batch = self._ahead.take(self.step) if self._ahead else self.data.batch(self.step)
         self.step += 1
         return batch
@@ -106,7 +106,7 @@ class _Ahead:
         self._pending: deque[tuple[int, Future[Int32[np.ndarray, " batch"]]]] = deque()
         self._end = weakref.finalize(self, _shut_down, self.pool, self.memory)
 
-    def take(self, step: int) -> Batch:
+    def take(self, step: int) -> HostBatch:
         """The batch of a step; those that follow it are begun."""
         if self._audio is None:
             raise LoaderError("this loader is closed")
@@ -122,7 +122,7 @@ class _Ahead:
             raise LoaderError(
                 "a worker process of the data loader was ended from outside (out of memory?)"
             ) from error
-        return Batch(audio=audio, lengths=lengths)
+        return HostBatch(audio=audio, lengths=lengths)
 
     def close(self) -> None:
         self._audio = None  # a view of the memory, which cannot be closed while there is one

@@ -45,7 +45,7 @@ class PrepareError(ValueError):
 
 
 @dataclass(frozen=True)
-class Progress:
+class PreparationProgress:
     """How far the work is: bytes of the source, of which `already` were done by earlier runs."""
 
     done: int
@@ -62,7 +62,7 @@ def prepare(
     cut: Cut,
     held_out: float = 0.0,
     workers: int | None = None,
-    report: Callable[[Progress], None] = lambda _: None,
+    report: Callable[[PreparationProgress], None] = lambda _: None,
     overwrite: bool = False,
 ) -> tuple[DatasetInfo, list[Skipped]]:
     """Make the shards of a corpus that are not there yet, then dataset.json and skipped.tsv.
@@ -176,7 +176,7 @@ def _make_missing(
     target: Path,
     cut: Cut,
     workers: int,
-    report: Callable[[Progress], None],
+    report: Callable[[PreparationProgress], None],
 ) -> None:
     missing = [plan for plan in plans if read_note(target, plan, cut) is None]
     if not missing:
@@ -188,7 +188,7 @@ def _make_missing(
 
     def tell(finished: int) -> None:
         shards_done = len(plans) - len(missing) + finished
-        report(Progress(done.value, total, shards_done, len(plans), already))
+        report(PreparationProgress(done.value, total, shards_done, len(plans), already))
 
     pool = make_pool(min(workers, len(missing)), _start_worker, done, stop)
     try:

@@ -19,7 +19,7 @@ from l3ac_jax.data.clip import Record, normalize
 from l3ac_jax.data.dataset import ClipSource, Corpus, open_corpus
 
 
-class Batch(TypedDict):
+class HostBatch(TypedDict):
     """Crops of one size; `lengths` in samples, what lies beyond is zero."""
 
     audio: Float32[np.ndarray, "batch time"]
@@ -66,7 +66,7 @@ class TrainingData:
             process_index,
         )
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> HostBatch:
         """The batch of a step, from 0; there is one for every step up to 2**31."""
         batch = self._batches[step]
         assert batch is not None  # Grain's word for an element that a filter took out
@@ -79,7 +79,7 @@ def _pipeline(
     length: int,
     batch_size: int,
     process_index: int,
-) -> grain.MapDataset[Batch]:
+) -> grain.MapDataset[HostBatch]:
     """Each corpus in a new order at each pass, endlessly; mixed in turn, by weight; cropped."""
     seeds = np.random.SeedSequence([config.seed, process_index]).generate_state(len(corpora) + 1)
     streams = [
@@ -131,11 +131,11 @@ class _Stack:
 
     length: int
 
-    def __call__(self, crops: Sequence[Float32[np.ndarray, " time"]]) -> Batch:
+    def __call__(self, crops: Sequence[Float32[np.ndarray, " time"]]) -> HostBatch:
         audio = np.zeros((len(crops), self.length), np.float32)
         for row, crop in zip(audio, crops, strict=True):
             row[: len(crop)] = crop
-        return Batch(audio=audio, lengths=np.array([len(crop) for crop in crops], np.int32))
+        return HostBatch(audio=audio, lengths=np.array([len(crop) for crop in crops], np.int32))
 
 
 def _identity(

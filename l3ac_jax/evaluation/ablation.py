@@ -22,9 +22,9 @@ from l3ac_jax.evaluation.report import REPORT_FILE, Report, ReportError, read_re
 from l3ac_jax.system.files import complete_file
 
 if TYPE_CHECKING:
-    from l3ac_jax.evaluation.evaluate import Progress, Settings
+    from l3ac_jax.evaluation.evaluate import ReportProgress, Settings
 
-__all__ = ["Run", "Variant", "begin", "evaluate_run", "plan_runs", "read_variants"]
+__all__ = ["AblationRun", "Variant", "begin", "evaluate_run", "plan_runs", "read_variants"]
 
 EXPERIMENT_FILE = "experiment.toml"
 
@@ -38,7 +38,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Run:
+class AblationRun:
     """One training, of one seed. `variants` are the names of those that it counts for."""
 
     variants: tuple[str, ...]
@@ -105,7 +105,7 @@ def read_variants(
 
 def plan_runs(
     variants: Sequence[Variant], seeds: Sequence[int], out: str | os.PathLike[str]
-) -> list[Run]:
+) -> list[AblationRun]:
     """Each different configuration from each seed, which is that of parameters and data.
 
     Raises ConfigError for seeds that are there twice, and for folders that were begun with another
@@ -117,7 +117,7 @@ def plan_runs(
     for variant in variants:
         sharing[variant.config] = (*sharing.get(variant.config, ()), variant.name)
     runs = [
-        Run(names, seed, _seeded(config, seed), Path(out, names[0], f"seed-{seed}"))
+        AblationRun(names, seed, _seeded(config, seed), Path(out, names[0], f"seed-{seed}"))
         for config, names in sharing.items()
         for seed in seeds
     ]
@@ -127,7 +127,7 @@ def plan_runs(
     return runs
 
 
-def begin(run: Run) -> None:
+def begin(run: AblationRun) -> None:
     """Write the configuration that training reads. Raises OutputError."""
     run.folder.mkdir(parents=True, exist_ok=True)
     with complete_file(run.experiment, overwrite=True) as part:
@@ -135,11 +135,11 @@ def begin(run: Run) -> None:
 
 
 def evaluate_run(
-    run: Run,
+    run: AblationRun,
     clips: Sequence[EvaluationClip],
     data: str,
     settings: Settings,
-    progress: Progress,
+    progress: ReportProgress,
 ) -> Report:
     """The evaluation of a trained run: the one that is there, if it has these clips, or a new one.
 
@@ -193,7 +193,7 @@ def _seeded(config: ExperimentConfig, seed: int) -> ExperimentConfig:
     )
 
 
-def _check_same(before: ExperimentConfig, run: Run) -> None:
+def _check_same(before: ExperimentConfig, run: AblationRun) -> None:
     changed = differences(before, run.config)
     if changed:
         raise ConfigError(

@@ -21,12 +21,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Row", "Score", "draw_rows", "make_rows", "make_table", "write_csv", "write_json"]
+__all__ = [
+    "AblationRow",
+    "VariantScore",
+    "draw_rows",
+    "make_rows",
+    "make_table",
+    "write_csv",
+    "write_json",
+]
 
 PANELS_ACROSS = 3
 
 
-class Score(BaseModel, frozen=True):
+class VariantScore(BaseModel, frozen=True):
     """One metric of one variant.
 
     `runs` are the means over the clips, one a seed, `mean` is theirs and `spread` their standard
@@ -42,15 +50,17 @@ class Score(BaseModel, frozen=True):
     difference: Interval | None = None
 
 
-class Row(BaseModel, frozen=True):
+class AblationRow(BaseModel, frozen=True):
     """One variant; `scores` by metric."""
 
     variant: str
     parameters: int | None
-    scores: dict[str, Score]
+    scores: dict[str, VariantScore]
 
 
-def make_rows(reports: Mapping[str, Sequence[Report]], baseline: str, seed: int = 0) -> list[Row]:
+def make_rows(
+    reports: Mapping[str, Sequence[Report]], baseline: str, seed: int = 0
+) -> list[AblationRow]:
     """The scores of each variant, whose reports are one a seed, of one codec on all clips.
 
     `baseline` is the variant that the others are compared with; without a report of it there are no
@@ -58,7 +68,7 @@ def make_rows(reports: Mapping[str, Sequence[Report]], baseline: str, seed: int 
     """
     clips = {variant: _clip_scores(of_variant) for variant, of_variant in reports.items()}
     return [
-        Row(
+        AblationRow(
             variant=variant,
             parameters=of_variant[0].codecs[0].parameters,
             scores={
@@ -81,7 +91,7 @@ def make_rows(reports: Mapping[str, Sequence[Report]], baseline: str, seed: int 
     ]
 
 
-def make_table(rows: Sequence[Row], metrics: Sequence[str]) -> Table:
+def make_table(rows: Sequence[AblationRow], metrics: Sequence[str]) -> Table:
     """Means, below them their spread over the seeds and the differences to the baseline."""
     table = Table(
         title="ablation",
@@ -104,14 +114,16 @@ def make_table(rows: Sequence[Row], metrics: Sequence[str]) -> Table:
     return table
 
 
-def write_json(path: str | os.PathLike[str], rows: Sequence[Row], about: Mapping[str, Any]) -> None:
+def write_json(
+    path: str | os.PathLike[str], rows: Sequence[AblationRow], about: Mapping[str, Any]
+) -> None:
     """Write all scores, and `about`, in place of an earlier file. Raises OutputError."""
     content = {**about, "rows": [row.model_dump(mode="json") for row in rows]}
     with complete_file(path, overwrite=True) as part:
         part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def write_csv(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
+def write_csv(path: str | os.PathLike[str], rows: Sequence[AblationRow]) -> None:
     """Write a line for each variant and metric, in place of an earlier file. Raises OutputError."""
     with (
         complete_file(path, overwrite=True) as part,
@@ -144,7 +156,7 @@ def write_csv(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
                 )
 
 
-def draw_rows(rows: Sequence[Row], metrics: Sequence[str]) -> Figure:
+def draw_rows(rows: Sequence[AblationRow], metrics: Sequence[str]) -> Figure:
     """One panel a metric, one line a variant: its mean, the interval over clips, each seed."""
     across = min(PANELS_ACROSS, len(metrics))
     down = -(-len(metrics) // across)
@@ -160,7 +172,7 @@ def draw_rows(rows: Sequence[Row], metrics: Sequence[str]) -> Figure:
     return figure
 
 
-def _draw_panel(panel: Axes, rows: Sequence[Row], metric: str) -> None:
+def _draw_panel(panel: Axes, rows: Sequence[AblationRow], metric: str) -> None:
     title, unit, better, _ = METRICS[metric]
     places = [place for place, row in enumerate(rows) if metric in row.scores]
     scores = [rows[place].scores[metric] for place in places]
@@ -203,13 +215,13 @@ def _clip_scores(reports: Sequence[Report]) -> dict[str, dict[str, list[float]]]
 
 def _score(
     clips: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequence[float]], seed: int
-) -> Score | None:
+) -> VariantScore | None:
     if not clips:
         return None
     runs = np.array(list(clips.values())).mean(axis=0)
     shared = [clip for clip in clips if clip in baseline]
     differences = [float(np.mean(clips[clip]) - np.mean(baseline[clip])) for clip in shared]
-    return Score(
+    return VariantScore(
         runs=tuple(runs.tolist()),
         mean=runs.mean(),
         spread=_spread(runs),
@@ -218,19 +230,19 @@ def _score(
     )
 
 
-def _codebook_score(reports: Sequence[Report], metric: str) -> Score | None:
+def _codebook_score(reports: Sequence[Report], metric: str) -> VariantScore | None:
     summaries = [report.summary(report.codecs[0].name, ALL) for report in reports]
     if not all(metric in summary.codebook for summary in summaries):
         return None
     runs = np.array([summary.codebook[metric] for summary in summaries])
-    return Score(runs=tuple(runs.tolist()), mean=runs.mean(), spread=_spread(runs))
+    return VariantScore(runs=tuple(runs.tolist()), mean=runs.mean(), spread=_spread(runs))
 
 
 def _spread(runs: np.ndarray) -> float | None:
     return float(runs.std(ddof=1)) if len(runs) > 1 else None
 
 
-def _cell(score: Score | None, decimals: int) -> str:
+def _cell(score: VariantScore | None, decimals: int) -> str:
     if score is None:
         return "-"
     text = f"{score.mean:.{decimals}f}"
@@ -242,7 +254,7 @@ def _cell(score: Score | None, decimals: int) -> str:
     return text
 
 
-def _caption(rows: Sequence[Row]) -> str:
+def _caption(rows: Sequence[AblationRow]) -> str:
     words = ["± standard deviation over the seeds"]
     if len(rows) > 1:
         words.append(

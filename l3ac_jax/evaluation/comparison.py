@@ -19,7 +19,7 @@ from l3ac_jax.system.files import complete_file
 __all__ = [
     "SCORES",
     "ComparisonError",
-    "Row",
+    "ComparisonRow",
     "formula_gmac_per_second",
     "measured_rows",
     "published_rows",
@@ -37,7 +37,7 @@ class ComparisonError(ValueError):
     """Evaluations that cannot be compared; the message names the file."""
 
 
-class Row(NamedTuple):
+class ComparisonRow(NamedTuple):
     """One codec at one rate."""
 
     measured: bool
@@ -57,7 +57,7 @@ class Row(NamedTuple):
     source: str
 
 
-def measured_rows(paths: Sequence[str | os.PathLike[str]], domain: str) -> list[Row]:
+def measured_rows(paths: Sequence[str | os.PathLike[str]], domain: str) -> list[ComparisonRow]:
     """The codecs of evaluations (evaluation.json, or their folders) in one domain, by rate.
 
     Raises ReportError, and ComparisonError for an evaluation without this domain.
@@ -79,10 +79,10 @@ def measured_rows(paths: Sequence[str | os.PathLike[str]], domain: str) -> list[
     return sorted(rows, key=lambda row: (row.codec, row.bitrate))
 
 
-def published_rows() -> list[Row]:
+def published_rows() -> list[ComparisonRow]:
     """What others published, codec by codec."""
     return [
-        Row(
+        ComparisonRow(
             measured=False,
             codec=p.codec,
             point=p.codec,
@@ -109,7 +109,9 @@ def formula_gmac_per_second(config: CodecConfig) -> float:
     return sum(products(config, COUNTED_SECONDS).values()) / COUNTED_SECONDS / 1e9
 
 
-def write_rows(path: str | os.PathLike[str], rows: Sequence[Row], overwrite: bool = False) -> None:
+def write_rows(
+    path: str | os.PathLike[str], rows: Sequence[ComparisonRow], overwrite: bool = False
+) -> None:
     """Write a CSV file, one row a line; what is unknown is empty. Raises OutputError."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -128,9 +130,11 @@ def write_rows(path: str | os.PathLike[str], rows: Sequence[Row], overwrite: boo
         part.write_text(text.getvalue(), encoding="utf-8")
 
 
-def _measured_row(codec: Codec, point: str, report: Report, domain: str, path: Path) -> Row:
+def _measured_row(
+    codec: Codec, point: str, report: Report, domain: str, path: Path
+) -> ComparisonRow:
     scores = report.summary(codec.name, domain).scores
-    return Row(
+    return ComparisonRow(
         measured=True,
         codec={"l3ac": "L3AC", "opus": "Opus", "codec2": "Codec 2"}[codec.kind],
         point=point,

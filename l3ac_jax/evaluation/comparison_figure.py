@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from l3ac_jax.evaluation.comparison import Row
+from l3ac_jax.evaluation.comparison import ComparisonRow
 from l3ac_jax.evaluation.report import METRICS
 from l3ac_jax.plots.figures import new_figure
 
@@ -35,7 +35,7 @@ QUANTIZERS = {
 ROOMY = 28
 
 
-def draw_comparison(rows: Sequence[Row], metrics: Sequence[str]) -> Figure:
+def draw_comparison(rows: Sequence[ComparisonRow], metrics: Sequence[str]) -> Figure:
     """One panel a metric. Filled: measured here, with 95 % intervals; broken outline: published.
 
     Diamonds of one size are codecs whose complexity is not known.
@@ -51,7 +51,7 @@ def draw_comparison(rows: Sequence[Row], metrics: Sequence[str]) -> Figure:
     return figure
 
 
-def _draw_panel(panel: Axes, rows: Sequence[Row], metric: str) -> None:
+def _draw_panel(panel: Axes, rows: Sequence[ComparisonRow], metric: str) -> None:
     for measured in (False, True):
         group = [row for row in rows if row.measured == measured]
         for codec in dict.fromkeys(row.codec for row in group):
@@ -71,7 +71,7 @@ def _draw_panel(panel: Axes, rows: Sequence[Row], metric: str) -> None:
     panel.margins(y=0.12)
 
 
-def _draw_codec(panel: Axes, rows: Sequence[Row], metric: str) -> None:
+def _draw_codec(panel: Axes, rows: Sequence[ComparisonRow], metric: str) -> None:
     rows = sorted(rows, key=lambda row: row.bitrate)
     rates = [row.bitrate for row in rows]
     scores = [row.scores[metric] for row in rows]
@@ -95,7 +95,7 @@ def _draw_codec(panel: Axes, rows: Sequence[Row], metric: str) -> None:
         )  # fmt: skip
 
 
-def _bubble(row: Row) -> dict[str, Any]:
+def _bubble(row: ComparisonRow) -> dict[str, Any]:
     """How a row is drawn: matplotlib's arguments of a scatter plot."""
     style = MEASURED if row.measured else PUBLISHED | {"linestyle": OUTLINES[row.quantizers]}
     if row.gmac is None:
@@ -104,7 +104,12 @@ def _bubble(row: Row) -> dict[str, Any]:
 
 
 def _label(
-    panel: Axes, row: Row, score: float, text: str, offset: tuple[float, float], **style: Any
+    panel: Axes,
+    row: ComparisonRow,
+    score: float,
+    text: str,
+    offset: tuple[float, float],
+    **style: Any,
 ) -> None:
     panel.annotate(
         text, (row.bitrate, score), offset, textcoords="offset points", fontsize="small", zorder=5,
@@ -112,10 +117,10 @@ def _label(
     )  # fmt: skip
 
 
-def _legend(panel: Axes, rows: Sequence[Row]) -> list[PathCollection]:
+def _legend(panel: Axes, rows: Sequence[ComparisonRow]) -> list[PathCollection]:
     """What fills, outlines and sizes mean, and on what the scores were measured."""
 
-    def sample(label: str, row: Row, gmac: float | None) -> PathCollection:
+    def sample(label: str, row: ComparisonRow, gmac: float | None) -> PathCollection:
         return panel.scatter([], [], label=label, **_bubble(row._replace(gmac=gmac)))
 
     handles = []

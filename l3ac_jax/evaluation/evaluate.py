@@ -31,13 +31,13 @@ from l3ac_jax.evaluation.summaries import CodedClip, summarize, write_csv
 from l3ac_jax.system.files import OutputError
 from l3ac_jax.system.folders import FolderInUseError, exclusive
 
-__all__ = ["AUDIO_FOLDER", "Progress", "Settings", "audio_path", "check_out", "evaluate"]
+__all__ = ["AUDIO_FOLDER", "ReportProgress", "Settings", "audio_path", "check_out", "evaluate"]
 
 AUDIO_FOLDER = "audio"
 LOCK = ".lock"
 CODED, SCORES = "coded.jsonl", "scores.jsonl"
 
-Progress = Callable[[str, int, int], None]
+ReportProgress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
 
@@ -56,7 +56,7 @@ def evaluate(
     out: str | os.PathLike[str],
     data: str,
     settings: Settings | None = None,
-    progress: Progress = lambda what, done, total: None,
+    progress: ReportProgress = lambda what, done, total: None,
 ) -> Report:
     """Evaluate codecs on clips; what an earlier, interrupted call left in `out` is used.
 
@@ -77,7 +77,7 @@ def evaluate(
         raise ValueError(f"codecs need different names: got {', '.join(names)}")
     try:
         with exclusive(out / LOCK):
-            run = _Run(out, list(clips), settings, progress)
+            run = _EvaluationRun(out, list(clips), settings, progress)
             coded = {codec.info.name: run.code(codec) for codec in codecs}
             scores = run.score([codec.info for codec in codecs], coded)
             report = _report(run, codecs, coded, scores, data)
@@ -105,11 +105,11 @@ def audio_path(out: str | os.PathLike[str], codec: str, clip: str) -> Path:
     return Path(out, AUDIO_FOLDER, file_name(codec), f"{clip}.flac")
 
 
-class _Run:
+class _EvaluationRun:
     """What the parts of one evaluation share."""
 
     def __init__(
-        self, out: Path, clips: list[EvaluationClip], settings: Settings, progress: Progress
+        self, out: Path, clips: list[EvaluationClip], settings: Settings, progress: ReportProgress
     ):
         self.out = out
         self.clips = clips
@@ -222,7 +222,7 @@ class _Run:
 
 
 def _report(
-    run: _Run,
+    run: _EvaluationRun,
     codecs: Sequence[CodecUnderTest],
     coded: dict[str, dict[str, CodedClip]],
     scores: dict[tuple[str, str], dict[str, float | None]],

@@ -24,7 +24,7 @@ from l3ac_jax.model.network import Network
 from l3ac_jax.model.tpooling import ClipNorm
 from l3ac_jax.system.compilation import quick_compilation
 
-__all__ = ["Decoded", "Influence", "Probe", "Statistics"]
+__all__ = ["DecodedSample", "Influence", "Probe", "Statistics"]
 
 Audio = Float[np.ndarray, " time"]
 Features = Float[np.ndarray, "tokens features"]
@@ -81,7 +81,7 @@ class Influence(NamedTuple):
         return self.squares / (self.squares.sum() or 1.0)
 
 
-class Decoded(NamedTuple):
+class DecodedSample(NamedTuple):
     """One sample of decoded audio, its derivative by z_q, and the norms' statistics."""
 
     value: float
@@ -106,7 +106,9 @@ class Probe:
         features, quantized = self._encode(self._params, audio[None])
         return np.asarray(features[0]), np.asarray(quantized[0])
 
-    def decode(self, quantized: Features, sample: int, held: Statistics | None = None) -> Decoded:
+    def decode(
+        self, quantized: Features, sample: int, held: Statistics | None = None
+    ) -> DecodedSample:
         """Decoded sample `sample`, with the clip's own statistics or those that are `held`."""
         arguments = (self._params, quantized[None], sample)
         hold = held is not None
@@ -114,7 +116,7 @@ class Probe:
             (_, shapes), _ = jax.eval_shape(self._decode, *arguments, None, hold)
             held = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
         (value, statistics), gradient = self._decode(*arguments, held, hold)
-        return Decoded(float(value), np.asarray(gradient[0]), statistics)
+        return DecodedSample(float(value), np.asarray(gradient[0]), statistics)
 
     def pull_back(
         self, audio: Audio, directions: Float[np.ndarray, "k tokens features"]

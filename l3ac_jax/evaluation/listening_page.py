@@ -17,7 +17,13 @@ import numpy as np
 from jaxtyping import Float
 
 from l3ac_jax.evaluation.data_uris import audio_uri, color_scale, spectrogram_peak, spectrogram_uri
-from l3ac_jax.evaluation.listening_rows import Row, Score, clip_rows, metrics_of, summary_rows
+from l3ac_jax.evaluation.listening_rows import (
+    ListeningRow,
+    ShownScore,
+    clip_rows,
+    metrics_of,
+    summary_rows,
+)
 from l3ac_jax.evaluation.report import ALL, Codec, Report
 from l3ac_jax.plots.figures import RANGE_DB
 from l3ac_jax.system.files import OutputError, check_output, complete_file
@@ -38,13 +44,13 @@ class ListeningPageError(ValueError):
     """A report and audio that do not fit together; the message names the clip and the codec."""
 
 
-class Recording(NamedTuple):
+class PlayedRecording(NamedTuple):
     """One player; `audio` and `picture` are data: URIs, `codec` is None for the original."""
 
     codec: Codec | None
     audio: str
     picture: str
-    scores: list[Score]
+    scores: list[ShownScore]
 
 
 class Card(NamedTuple):
@@ -55,7 +61,7 @@ class Card(NamedTuple):
     domain: str
     seconds: float
     time_ticks: list[tuple[str, float]]
-    recordings: list[Recording]
+    recordings: list[PlayedRecording]
 
 
 def check_listening_page(path: str | os.PathLike[str], overwrite: bool) -> None:
@@ -87,7 +93,7 @@ def write_listening_page(
     template = _template()
     rows = clip_rows(report)
     with complete_file(path, overwrite) as part:
-        progress = Progress()
+        progress = PageProgress()
         pieces = template.generate(
             report=report,
             all_domains=ALL,
@@ -108,7 +114,7 @@ def write_listening_page(
         return part.stat().st_size
 
 
-class Progress:
+class PageProgress:
     """How much of the page is written, for its last line to say."""
 
     characters = 0
@@ -145,7 +151,7 @@ def _template() -> Template:
 
 
 def _cards(
-    rows: list[Row],
+    rows: list[ListeningRow],
     original: Callable[[str], Audio],
     decoded: Callable[[str, str], Audio],
     sample_rate: int,
@@ -177,10 +183,10 @@ def _checked(audio: Audio, what: str) -> Audio:
 
 
 def _recording(
-    codec: Codec | None, audio: Audio, sample_rate: int, peak: float, scores: list[Score]
-) -> Recording:
+    codec: Codec | None, audio: Audio, sample_rate: int, peak: float, scores: list[ShownScore]
+) -> PlayedRecording:
     picture = spectrogram_uri(audio, sample_rate, peak)
-    return Recording(codec, audio_uri(audio, sample_rate), picture, scores)
+    return PlayedRecording(codec, audio_uri(audio, sample_rate), picture, scores)
 
 
 def _time_ticks(seconds: float) -> list[tuple[str, float]]:

@@ -17,14 +17,14 @@ from l3ac_jax.evaluation.report import (
     Summary,
 )
 
-__all__ = ["Row", "Score", "SummaryRow", "clip_rows", "metrics_of", "summary_rows"]
+__all__ = ["ListeningRow", "ShownScore", "SummaryRow", "clip_rows", "metrics_of", "summary_rows"]
 
 # A page is the same for the same codecs and clips; these differ from run to run.
 TIMES = {"encode_rtf", "decode_rtf"}
 NO_SCORE = "\N{EN DASH}"
 
 
-class Score(NamedTuple):
+class ShownScore(NamedTuple):
     """As it is shown; `value` is what the table is sorted by, "" where there is no score."""
 
     metric: Metric
@@ -33,14 +33,14 @@ class Score(NamedTuple):
     interval: str = ""
 
 
-class Row(NamedTuple):
+class ListeningRow(NamedTuple):
     """A clip, which has a card with a number from 1, through a codec."""
 
     card: int
     clip: str
     domain: str
     codec: Codec
-    scores: list[Score]
+    scores: list[ShownScore]
 
 
 class SummaryRow(NamedTuple):
@@ -49,7 +49,7 @@ class SummaryRow(NamedTuple):
     codec: Codec
     domain: str
     clips: int
-    scores: list[Score]
+    scores: list[ShownScore]
 
 
 def metrics_of(records: Iterable[ClipScores | Summary]) -> dict[str, Metric]:
@@ -60,13 +60,13 @@ def metrics_of(records: Iterable[ClipScores | Summary]) -> dict[str, Metric]:
     return {name: metric for name, metric in METRICS.items() if name in found}
 
 
-def clip_rows(report: Report) -> list[Row]:
+def clip_rows(report: Report) -> list[ListeningRow]:
     """Clip by clip, the codecs of each in the report's order."""
     metrics = metrics_of(report.clips)
     numbers = {name: i for i, name in enumerate(dict.fromkeys(c.clip for c in report.clips), 1)}
     order = {codec.name: position for position, codec in enumerate(report.codecs)}
     rows = [
-        Row(
+        ListeningRow(
             numbers[clip.clip],
             clip.clip,
             clip.domain,
@@ -96,17 +96,17 @@ def summary_rows(report: Report) -> list[SummaryRow]:
     ]
 
 
-def _score(metric: Metric, value: float | None) -> Score:
+def _score(metric: Metric, value: float | None) -> ShownScore:
     if value is None or not math.isfinite(value):
-        return Score(metric, NO_SCORE)
+        return ShownScore(metric, NO_SCORE)
     # Two digits more than are shown are enough to sort by. The last ones of a float can differ from
     # run to run, with the number of threads that libraries use.
-    return Score(metric, _number(value, metric.decimals), f"{value:.{metric.decimals + 2}f}")
+    return ShownScore(metric, _number(value, metric.decimals), f"{value:.{metric.decimals + 2}f}")
 
 
-def _mean(metric: Metric, interval: Interval | None) -> Score:
+def _mean(metric: Metric, interval: Interval | None) -> ShownScore:
     if interval is None:
-        return Score(metric, NO_SCORE)
+        return ShownScore(metric, NO_SCORE)
     low, high = (_number(end, metric.decimals) for end in (interval.low, interval.high))
     return _score(metric, interval.mean)._replace(interval=f"{low} to {high}")
 

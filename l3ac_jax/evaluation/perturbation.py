@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from l3ac_jax.evaluation.influence import Decoded, Influence, Probe
+from l3ac_jax.evaluation.influence import DecodedSample, Influence, Probe
 from l3ac_jax.evaluation.receptive_field import sample_field, token_field
 
 __all__ = ["Change", "Measured", "measure"]
@@ -94,8 +94,8 @@ def _sample_changes(
     audio: Audio,
     quantized: np.ndarray,
     sample: int,
-    decoded: Decoded,
-    held: Decoded,
+    decoded: DecodedSample,
+    held: DecodedSample,
     random: np.random.Generator,
 ) -> list[Change]:
     name = f"sample {sample:,}"

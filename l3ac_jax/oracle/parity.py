@@ -19,7 +19,7 @@ from l3ac_jax.official.weights import from_torch
 from l3ac_jax.oracle.codec import OfficialCodec
 from l3ac_jax.weights.folder import save_model
 
-__all__ = ["Outcome", "Parity", "compare", "converted"]
+__all__ = ["CodingResult", "Parity", "compare", "converted"]
 
 # Far above what float32 rounding makes of it, far below what any mistake does.
 LARGEST_SHARE_OF_OTHER_TOKENS = 0.01
@@ -27,7 +27,7 @@ LARGEST_RELATIVE_ERROR = 1e-3
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CodingResult:
     """What one implementation made of a clip, and the seconds that it took."""
 
     tokens: Int[np.ndarray, "batch tokens"]
@@ -40,8 +40,8 @@ class Outcome:
 class Parity:
     """Both implementations on one clip. `audio` of both is from the official tokens."""
 
-    official: Outcome
-    ours: Outcome
+    official: CodingResult
+    ours: CodingResult
 
     @property
     def same_tokens(self) -> int:
@@ -78,8 +78,8 @@ def compare(audio: Float[np.ndarray, "batch time"], official: OfficialCodec, cod
     decoded, decoding = _timed(lambda: official.decode_tokens(tokens))
     our_decoded, our_decoding = _timed(lambda: np.asarray(codec.decode(tokens)))
     return Parity(
-        Outcome(tokens, decoded, encoding, decoding),
-        Outcome(our_tokens, our_decoded, our_encoding, our_decoding),
+        CodingResult(tokens, decoded, encoding, decoding),
+        CodingResult(our_tokens, our_decoded, our_encoding, our_decoding),
     )
 
 

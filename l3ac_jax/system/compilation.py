@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -19,9 +18,6 @@ PATIENCE_SECONDS = 0.7
 REQUESTED = "/jax/compilation_cache/compile_requests_use_cache"
 FOUND = "/jax/compilation_cache/cache_hits"
 COMPILED = "/jax/core/compile/backend_compile_duration"
-
-# Set in a process that began anew for the sake of its programs (`begin_anew`).
-BEGUN_ANEW = "L3AC_JAX_BEGUN_ANEW"
 
 
 def keep_compiled_programs() -> None:
@@ -66,19 +62,6 @@ def known_options(options: dict[str, Any]) -> dict[str, Any]:
         return True
 
     return {name: value for name, value in options.items() if is_known(name)}
-
-
-def may_begin_anew() -> bool:
-    """Whether `begin_anew` was not called yet."""
-    return BEGUN_ANEW not in os.environ
-
-
-def begin_anew() -> None:
-    """Replace this process by a new one with the same command; once, whatever that one does."""
-    os.environ[BEGUN_ANEW] = "1"
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 class CompilationTime:

@@ -8,9 +8,10 @@ the buffers have found their places in the heap, it grows.
 
 glibc looks for a place in lists of free pieces, which compilation makes long: in a process that
 compiled a training step itself, this search took 17 % of the steps' time (perf, `small` with crops
-of 0.96 s: 1.8 s a step, 9.5 GB; 1.25 s and 3.2 GB in a process that found the step compiled). Hence
-`may_begin_anew` of training. A heap for each thread has no such lists, but gives large blocks back:
-7.6 s a step against 6.3 s in PyTorch (3kbps, 4 clips of 2 s; one heap, compiled before: 4.7 s).
+of 0.96 s: 1.8 s a step, 9.5 GB; 1.25 s and 3.2 GB in a process that found the step compiled), which
+is why experiments/train.py begins anew. A heap for each thread has no such lists, but gives large
+blocks back: 7.6 s a step against 6.3 s in PyTorch (3kbps, 4 clips of 2 s; one heap, compiled
+before: 4.7 s).
 """
 
 import ctypes

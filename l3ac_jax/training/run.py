@@ -47,7 +47,7 @@ LOCK_FILE = "lock"
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """The parts of a run. `state` is that after `step` steps of `total`."""
 
     folder: Path
@@ -93,7 +93,7 @@ class Run:
 @contextmanager
 def open_run(
     config: ExperimentConfig, folder: Path, fine_tune: str | None, quiet: bool
-) -> Iterator[Run]:
+) -> Iterator[TrainingRun]:
     """A run, ready for its next step. Raises what `train` raises before anything is trained."""
     data, training = _tables(config)
     devices = all_devices()
@@ -129,7 +129,7 @@ def open_run(
         if first and not quiet:
             seconds = data.batch_size * data.seconds
             progress = stack.enter_context(TrainingProgress(steps.total, step, seconds))
-        run = Run(
+        run = TrainingRun(
             folder, config, devices, steps, loader, evaluator, checkpoints, whisper, state, step,
             log, training.evaluation.every or data.steps_per_epoch, progress,
         )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +19,11 @@ from jax.experimental import multihost_utils
 from l3ac_jax.config import ExperimentConfig
 from l3ac_jax.data.loader import LoaderError
 from l3ac_jax.metrics.speech import ScoreError
-from l3ac_jax.system.compilation import CompilationTime, product_options
-from l3ac_jax.training.run import Run, open_run
+from l3ac_jax.system.compilation import product_options
+from l3ac_jax.training.run import TrainingRun, open_run
 from l3ac_jax.training.stop import StopRequest
 
-__all__ = ["Outcome", "TrainingDivergedError", "train"]
-
-# So much compilation is worth a new process.
-LONG_COMPILATION_SECONDS = 20.0
+__all__ = ["TrainingDivergedError", "TrainingOutcome", "train"]
 
 
 class TrainingDivergedError(RuntimeError):
@@ -33,15 +31,13 @@ class TrainingDivergedError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """Where a call of `train` left a run."""
 
     step: int
     total: int
     exit_code: int
     """0, or 128 + the number of the signal that ended it before its time"""
-    begin_anew: bool = False
-    """whether it ended for a new process to go on"""
 
 
 def train(
@@ -49,41 +45,33 @@ def train(
     folder: str | os.PathLike[str],
     fine_tune: str | None = None,
     quiet: bool = False,
-    may_begin_anew: bool = False,
-) -> Outcome:
+    leave_once_compiled: Callable[[], bool] = lambda: False,
+) -> TrainingOutcome:
     """Train from where a folder left off to the end, or until Ctrl-C or SIGTERM.
 
     `fine_tune` names a model, a checkpoint or a run whose parameters a new run begins with. With
     `jax.distributed`, every process calls this with the same arguments.
 
-    With `may_begin_anew`, a process on a CPU that had to compile for long ends after its first
-    steps, and its `Outcome` says so: a new one, which finds the programs in JAX's persistent cache,
-    is faster. Compilation leaves the heap in pieces, and with freed memory kept in one heap
-    (system/memory.py) every step waits for the search through them.
+    `leave_once_compiled` is asked once, when the programs of the steps have all run. Where it says
+    yes, that of the evaluation is compiled as well, and training saves and leaves.
 
     Raises, before anything is trained: ConfigError (also for a folder that was begun with another
     model), DatasetError, WeightsError or DownloadError, ValueError for data that changed or a
     batch that cannot be divided. Later: LoaderError or ScoreError for workers that ended, and
     TrainingDivergedError; what is lost then is what came after the last checkpoint.
     """
-    with (
-        StopRequest() as stop,
-        CompilationTime() as compiling,
-        open_run(config, Path(folder), fine_tune, quiet) as run,
-    ):
-        alone_on_cpu = jax.default_backend() == "cpu" and jax.process_count() == 1
-        training = _Training(run, stop, compiling if may_begin_anew and alone_on_cpu else None)
-        training.go_on()
+    with StopRequest() as stop, open_run(config, Path(folder), fine_tune, quiet) as run:
+        _Training(run, stop, leave_once_compiled).go_on()
         exit_code = stop.exit_code if run.step < run.total else 0
-        return Outcome(run.step, run.total, exit_code, training.begins_anew and not stop.made)
+        return TrainingOutcome(run.step, run.total, exit_code)
 
 
 class _Training:
-    def __init__(self, run: Run, stop: StopRequest, compiling: CompilationTime | None):
-        self.run, self.stop, self.compiling = run, stop, compiling
+    def __init__(self, run: TrainingRun, stop: StopRequest, should_leave: Callable[[], bool]):
+        self.run, self.stop, self.should_leave = run, stop, should_leave
         # Then all programs of the steps were needed.
         self.compiled_at = run.step + (run.training.discriminator.every if run.judged else 1)
-        self.begins_anew = False
+        self.leaves = False
         self.generator = jax.jit(
             run.steps.train_generator, donate_argnums=0, compiler_options=product_options()
         )
@@ -95,7 +83,7 @@ class _Training:
 
     def go_on(self) -> None:
         run = self.run
-        while run.step < run.total and not self._should_stop() and not self.begins_anew:
+        while run.step < run.total and not self._should_stop() and not self.leaves:
             try:
                 batch = run.devices.divide(next(run.loader))
                 self._take(batch)
@@ -105,7 +93,7 @@ class _Training:
                 elif run.step % run.training.checkpoints.every == 0:
                     self._save()
                 if run.step == self.compiled_at:
-                    self._consider_beginning_anew()
+                    self._consider_leaving()
             except (LoaderError, ScoreError):
                 # A signal to all processes of a job also ends the workers.
                 if not self.stop.made:
@@ -154,20 +142,14 @@ class _Training:
             return False
         return bool(multihost_utils.process_allgather(np.array(self.stop.made)).any())
 
-    def _consider_beginning_anew(self) -> None:
-        run, compiling = self.run, self.compiling
-        if compiling is None or compiling.seconds < LONG_COMPILATION_SECONDS:
-            return
-        if run.step == run.total or self.stop.made:
+    def _consider_leaving(self) -> None:
+        run = self.run
+        if run.step == run.total or self.stop.made or not self.should_leave():
             return
         self._fetch()
         if run.evaluator is not None:
             run.evaluator.compile(run.model_params, run.whisper)
-        run.note(
-            f"compiled for {compiling.seconds:.0f} s, once for all runs with these settings; "
-            "a new process goes on, as that is faster"
-        )
-        self.begins_anew = True
+        self.leaves = True
 
     def _evaluate(self) -> dict[str, float] | None:
         run = self.run
@@ -206,7 +188,7 @@ def _from_first_process(scores: dict[str, float]) -> dict[str, float]:
     return dict(zip(scores, map(float, values), strict=True))
 
 
-def _diverged(run: Run, step: int, values: dict[str, float]) -> str:
+def _diverged(run: TrainingRun, step: int, values: dict[str, float]) -> str:
     wrong = [name for name, value in values.items() if not math.isfinite(value)]
     latest = run.checkpoints.latest
     kept = (

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from l3ac_jax.config import ConfigError, dump_config, load_config
-from l3ac_jax.evaluation.ablation import Run, begin, plan_runs, read_variants
+from l3ac_jax.evaluation.ablation import AblationRun, begin, plan_runs, read_variants
 from l3ac_jax.system.files import OutputError
 from tests.training.small_run import STEPS, small_experiment
 
@@ -78,7 +78,7 @@ def test_variants_of_the_same_configuration_share_their_runs(base, variant):
 
 
 def test_a_folder_of_another_configuration_is_refused_with_the_difference(base, tmp_path):
-    def planned(steps: int) -> list[Run]:
+    def planned(steps: int) -> list[AblationRun]:
         return plan_runs(read_variants([base], steps=steps), [0], tmp_path / "out")
 
     begin(planned(7)[0])

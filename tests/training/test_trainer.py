@@ -172,8 +172,8 @@ def test_a_process_that_compiled_for_long_leaves_its_run_to_a_new_one(finished, 
     """It begins anew once, takes its programs from the cache, and ends with the same parameters."""
     run = tmp_path / "run"
     program = (
-        "import sys; from l3ac_jax.training import trainer; from experiments.train import main; "
-        "trainer.LONG_COMPILATION_SECONDS = 0.0; sys.exit(main())"
+        "import sys; from experiments import train; "
+        "train.LONG_COMPILATION_SECONDS = 0.0; sys.exit(train.main())"
     )
     variables = {"JAX_LOG_COMPILES": "1", "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs")}
     output = run_training(config, run, tmp_path, variables=variables, program=("-c", program))

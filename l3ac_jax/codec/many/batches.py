@@ -16,11 +16,11 @@ from jaxtyping import Float
 from l3ac_jax.audio.stream import joined, open_reader
 from l3ac_jax.codec.files import check_match, encode_file
 from l3ac_jax.codec.l3ac import L3AC, LONG_SECONDS
-from l3ac_jax.codec.many.groups import Clip, Computation, computed
+from l3ac_jax.codec.many.groups import Computation, PendingClip, computed
 from l3ac_jax.system.background import ahead
 from l3ac_jax.tokens.format import EncodedAudio
 
-__all__ = ["DEPTH", "Decoded", "decode_all", "encode_files"]
+__all__ = ["DEPTH", "DecodedRecording", "decode_all", "encode_files"]
 
 DEPTH = 32  # files that are read before they are needed, or wait to be written
 
@@ -35,15 +35,15 @@ def encode_files(
     """
     computation = Computation(codec, codec.hop_length, _encode(codec))
 
-    def clips() -> Iterator[Clip[tuple[Path, _Recording | None]]]:
+    def clips() -> Iterator[PendingClip[tuple[Path, _Recording | None]]]:
         reading = ahead(lambda path: _read(path, codec.sample_rate), map(Path, paths), DEPTH)
         for path, recording in reading:
             if isinstance(recording, Exception):
-                yield Clip((path, None), result=recording)
+                yield PendingClip((path, None), result=recording)
             elif recording is None:
-                yield Clip((path, None), result=_encode_long(codec, path))
+                yield PendingClip((path, None), result=_encode_long(codec, path))
             else:
-                yield Clip((path, recording), recording.samples, computation)
+                yield PendingClip((path, recording), recording.samples, computation)
 
     for (path, recording), result in computed(clips()):
         if recording is None or isinstance(result, Exception):
@@ -53,7 +53,7 @@ def encode_files(
 
 
 @dataclass(frozen=True, eq=False)
-class Decoded:
+class DecodedRecording:
     """Encoded audio with its audio at the codec's rate, in pieces.
 
     The pieces are whole tokens: the audio ends after `encoded.codec_samples`. Those of a long one
@@ -68,38 +68,38 @@ class Decoded:
 def decode_all(
     codec_of: Callable[[Path, EncodedAudio], L3AC],
     items: Iterable[tuple[Path, EncodedAudio | Exception]],
-) -> Iterator[tuple[Path, Decoded | Exception]]:
+) -> Iterator[tuple[Path, DecodedRecording | Exception]]:
     """Audio of each item's tokens, or the error that came in its place, or that it met here.
 
     `codec_of` gives the codec for an item, or raises ValueError. The order is as in `encode_files`.
     """
     computations: dict[L3AC, Computation] = {}
 
-    def clip(path: Path, encoded: EncodedAudio) -> Clip[tuple[Path, EncodedAudio | None]]:
+    def clip(path: Path, encoded: EncodedAudio) -> PendingClip[tuple[Path, EncodedAudio | None]]:
         codec = codec_of(path, encoded)
         check_match(codec, encoded, str(path))
         if encoded.codec_samples > LONG_SECONDS * codec.sample_rate:
             blocks = codec.decode_chunks(encoded.tokens)
-            return Clip((path, None), result=Decoded(encoded, blocks, is_long=True))
+            return PendingClip((path, None), result=DecodedRecording(encoded, blocks, is_long=True))
         if codec not in computations:
             computations[codec] = Computation(codec, 1, _decode(codec))
-        return Clip((path, encoded), encoded.tokens, computations[codec])
+        return PendingClip((path, encoded), encoded.tokens, computations[codec])
 
-    def clips() -> Iterator[Clip[tuple[Path, EncodedAudio | None]]]:
+    def clips() -> Iterator[PendingClip[tuple[Path, EncodedAudio | None]]]:
         for path, encoded in items:
             if isinstance(encoded, Exception):
-                yield Clip((path, None), result=encoded)
+                yield PendingClip((path, None), result=encoded)
                 continue
             try:
                 yield clip(path, encoded)
             except ValueError as error:
-                yield Clip((path, None), result=error)
+                yield PendingClip((path, None), result=error)
 
     for (path, encoded), result in computed(clips()):
         if encoded is None or isinstance(result, Exception):
             yield path, result
         else:
-            yield path, Decoded(encoded, [result], is_long=False)
+            yield path, DecodedRecording(encoded, [result], is_long=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,10 +16,10 @@ from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.model.ops.backend import lowerings
 from l3ac_jax.system.background import ahead
 
-__all__ = ["Clip", "Computation", "computed"]
+__all__ = ["Computation", "PendingClip", "computed"]
 
 Key = TypeVar("Key")
-Row = Shaped[np.ndarray, " time"]
+Channel = Shaped[np.ndarray, " time"]
 
 # Seconds of audio, padding included, that are computed together on an accelerator.
 GROUP_SECONDS = 40.0
@@ -57,7 +57,7 @@ class Computation:
             return 1
         return max(1, int(GROUP_SECONDS * self._codec.frame_rate / bucket))
 
-    def __call__(self, rows: list[Row]) -> list[np.ndarray | Exception]:
+    def __call__(self, rows: list[Channel]) -> list[np.ndarray | Exception]:
         """The result of each row, or the ValueError that it alone gives."""
         bucket = max(self.bucket(len(row)) for row in rows)
         size = self.size(bucket)
@@ -78,7 +78,7 @@ class Computation:
 
 
 @dataclass(eq=False)
-class Clip(Generic[Key]):
+class PendingClip(Generic[Key]):
     """The rows of a recording, one a channel, and in the end the result of each.
 
     Without rows, `result` is given as it is.
@@ -101,10 +101,10 @@ class Clip(Generic[Key]):
         return True
 
 
-Group = list[tuple[Clip[Key], Row | None]]
+Group = list[tuple[PendingClip[Key], Channel | None]]
 
 
-def computed(clips: Iterable[Clip[Key]]) -> Iterator[tuple[Key, Any]]:
+def computed(clips: Iterable[PendingClip[Key]]) -> Iterator[tuple[Key, Any]]:
     """Key and result (an array with the rows' results, or a ValueError) of each clip.
 
     They come in an order that depends on nothing but the clips.
@@ -124,7 +124,7 @@ def _compute(group: Group) -> list[Any]:
     return clip.computation([row for _, row in group if row is not None])
 
 
-def _groups(clips: Iterable[Clip[Key]]) -> Iterator[Group[Key]]:
+def _groups(clips: Iterable[PendingClip[Key]]) -> Iterator[Group[Key]]:
     waiting: dict[tuple[Computation, int], Group[Key]] = defaultdict(list)
     for clip in clips:
         if clip.rows is None or clip.computation is None:
@@ -139,7 +139,7 @@ def _groups(clips: Iterable[Clip[Key]]) -> Iterator[Group[Key]]:
     yield from waiting.values()
 
 
-def _padded(rows: list[Row], size: int) -> tuple[np.ndarray, np.ndarray]:
+def _padded(rows: list[Channel], size: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows as a batch of that size with their lengths; those that are missing are short, and 0.
 
     A smaller batch would have to be compiled.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from l3ac_jax.codec.many.groups import Clip, Computation, computed
+from l3ac_jax.codec.many.groups import Computation, PendingClip, computed
 from l3ac_jax.system.background import ahead
 
 CODEC: Any = SimpleNamespace(frame_rate=100.0)
@@ -71,8 +71,8 @@ class Doubling(Computation):
 def test_clips_come_back_each_with_its_channels_and_nothing_of_the_others():
     doubling = Doubling()
     sizes = [(1, 5), (2, 9), (1, 700), (1, 3), (2, 650), (1, 24)]
-    clips = [Clip(key, np.full(size, key + 1), doubling) for key, size in enumerate(sizes)]
-    clips.insert(2, Clip("passed on", result="as it is"))
+    clips = [PendingClip(key, np.full(size, key + 1), doubling) for key, size in enumerate(sizes)]
+    clips.insert(2, PendingClip("passed on", result="as it is"))
     results = dict(computed(clips))
     assert results.pop("passed on") == "as it is"
     assert sorted(results) == list(range(6))
@@ -86,7 +86,9 @@ def test_clips_come_back_each_with_its_channels_and_nothing_of_the_others():
 
 def test_the_order_is_the_same_each_time():
     def order():
-        clips = [Clip(key, np.ones((1, 5 + 300 * (key % 3))), Doubling()) for key in range(20)]
+        clips = [
+            PendingClip(key, np.ones((1, 5 + 300 * (key % 3))), Doubling()) for key in range(20)
+        ]
         return [key for key, _ in computed(clips)]
 
     assert order() == order()
@@ -94,7 +96,7 @@ def test_the_order_is_the_same_each_time():
 
 def test_a_clip_that_fails_costs_no_other():
     doubling = Doubling()
-    clips = [Clip(key, np.full((1, 4), 1 - 2 * (key == 1)), doubling) for key in range(3)]
+    clips = [PendingClip(key, np.full((1, 4), 1 - 2 * (key == 1)), doubling) for key in range(3)]
     results = dict(computed(clips))
     assert isinstance(results[1], ValueError)
     for key in (0, 2):
@@ -105,7 +107,7 @@ def test_a_fault_of_the_program_is_not_taken_for_one_of_a_clip():
     def broken(*_):
         raise RuntimeError("out of memory")
 
-    clips = [Clip(0, np.ones((1, 4)), Computation(CODEC, 1, broken))]
+    clips = [PendingClip(0, np.ones((1, 4)), Computation(CODEC, 1, broken))]
     with pytest.raises(RuntimeError, match="out of memory"):
         list(computed(clips))
 
