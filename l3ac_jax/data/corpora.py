@@ -16,6 +16,7 @@ from pathlib import Path
 
 from l3ac_jax.config.data import CorpusName, Split
 from l3ac_jax.data.recordings import Recording
+from l3ac_jax.system.trees import walk
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"})
 
@@ -217,19 +218,15 @@ def _file(id: str, split: Split, place: str, path: Path, text: str | None = None
 
 def _folders(source: Path) -> Iterator[tuple[Path, list[Path]]]:
     """Each folder from `source` down with its files, in a fixed order; links are followed once."""
-    seen: set[str] = set()
+    seen: set[Path] = set()
 
     def fail(error: OSError) -> None:
         raise error
 
-    for folder, below, names in os.walk(source, onerror=fail, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            below.clear()
-            continue
-        seen.add(real)
-        below.sort()
-        yield Path(folder), [Path(folder, name) for name in sorted(names)]
+    for folder, names in walk(source, fail):
+        if (real := folder.resolve()) not in seen:
+            seen.add(real)
+            yield folder, [folder / name for name in names]
 
 
 def _table(

@@ -12,12 +12,9 @@ import numpy as np
 from jaxtyping import Float
 
 from l3ac_jax.audio.files import FORMATS, read_audio, resample
+from l3ac_jax.system.trees import TreeError, find_files
 
-__all__ = ["EvaluationClip", "EvaluationDataError", "choose_clips", "find_clips", "read_mono"]
-
-
-class EvaluationDataError(ValueError):
-    """A folder that holds nothing to evaluate on."""
+__all__ = ["EvaluationClip", "choose_clips", "find_clips", "read_mono"]
 
 
 @dataclass(frozen=True)
@@ -47,26 +44,22 @@ def find_clips(data: str | os.PathLike[str]) -> list[EvaluationClip]:
     """The audio files below a folder, by name, hidden ones left out; or the one file given.
 
     The domain is the first folder below `data`; that of files directly in it is its own name.
-    Raises EvaluationDataError if there are none.
+    Raises TreeError if there are none, or a folder cannot be read.
     """
     data = Path(data)
     if data.is_file():
         return [EvaluationClip(data.name, data.resolve().parent.name, data)]
     if not data.is_dir():
-        raise EvaluationDataError(f"{data}: is neither a folder nor a file")
-    found = []
-    for folder, folders, files in os.walk(data, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for file in sorted(files):
-            path = Path(folder, file)
-            if path.suffix.lower() in FORMATS and not file.startswith("."):
-                parts = path.relative_to(data).parts
-                domain = parts[0] if len(parts) > 1 else data.resolve().name
-                found.append(EvaluationClip("/".join(parts), domain, path))
-    if not found:
-        endings = ", ".join(sorted(FORMATS))
-        raise EvaluationDataError(f"{data}: holds no audio files ({endings})")
-    return sorted(found, key=lambda clip: clip.name)
+        raise TreeError(f"{data}: is neither a folder nor a file")
+    found = find_files(data, FORMATS)
+    if found.unreadable:
+        raise found.unreadable[0]
+    own = data.resolve().name
+    clips = [
+        EvaluationClip(file.as_posix(), file.parts[0] if len(file.parts) > 1 else own, data / file)
+        for file in found.files
+    ]
+    return sorted(clips, key=lambda clip: clip.name)
 
 
 def choose_clips(

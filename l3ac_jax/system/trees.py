@@ -21,6 +21,7 @@ __all__ = [
     "jobs",
     "make_folder",
     "remove_leftovers",
+    "walk",
 ]
 
 TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.part")  # as files.complete_file has it
@@ -66,10 +67,9 @@ def check_trees(source: Path, target: Path) -> None:
 
 
 def find_files(root: Path, endings: Collection[str]) -> Found:
-    """Files by the ending of their name (small letters), in all folders below, links followed.
+    """Files by the ending of their name (small letters), in all folders that `walk` gives.
 
-    Hidden files and folders (names that begin with a dot) do not count. Raises TreeError where
-    there is no such file.
+    Raises TreeError where there is no such file.
     """
     files: list[Path] = []
     unreadable: list[TreeError] = []
@@ -78,20 +78,38 @@ def find_files(root: Path, endings: Collection[str]) -> Found:
     def leave_out(error: OSError) -> None:
         unreadable.append(TreeError(f"{error.filename}: cannot be read: {error.strerror}"))
 
-    for folder, folders, names in os.walk(root, onerror=leave_out, followlinks=True):
-        here = Path(folder)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in [name for name in folders if _is_loop(here / name)]:
-            folders.remove(name)
-            loops.append(here / name)
+    for folder, names in walk(root, leave_out, loops.append):
         files += [
-            here.relative_to(root) / name
+            folder.relative_to(root) / name
             for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in endings
+            if Path(name).suffix.lower() in endings
         ]
     if not files and not unreadable:
         raise TreeError(f"{root}: holds no files that end with {', '.join(sorted(endings))}")
     return Found(sorted(files), unreadable, loops)
+
+
+def walk(
+    root: Path,
+    unreadable: Callable[[OSError], None],
+    loop: Callable[[Path], None] = lambda folder: None,
+) -> Iterator[tuple[Path, list[str]]]:
+    """Each folder from `root` down with the names of its files, in a fixed order, links followed.
+
+    Hidden files and folders (names that begin with a dot) do not count. `unreadable` gets the error
+    of a folder that is left out, and may raise it; `loop` gets links to folders that they are in.
+    """
+    for folder, folders, names in os.walk(root, onerror=unreadable, followlinks=True):
+        here = Path(folder)
+        folders[:] = sorted(_visible(folders))
+        for name in [name for name in folders if _is_loop(here / name)]:
+            folders.remove(name)
+            loop(here / name)
+        yield here, sorted(_visible(names))
+
+
+def _visible(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not name.startswith(".")]
 
 
 def _is_loop(folder: Path) -> bool:

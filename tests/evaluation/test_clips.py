@@ -1,13 +1,16 @@
 """Which files are evaluated on, and in which domain they are."""
 
+import os
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
 
-from l3ac_jax.evaluation.clips import EvaluationDataError, choose_clips, find_clips, read_mono
+from l3ac_jax.evaluation.clips import choose_clips, find_clips, read_mono
+from l3ac_jax.system.trees import TreeError
 from tests.conftest import FIXTURES
 
 
@@ -33,10 +36,23 @@ def test_domains_are_the_first_folders(tree):
 
 
 def test_folders_without_audio_are_refused(tmp_path):
-    with pytest.raises(EvaluationDataError, match=r"holds no audio files \(\.flac"):
+    with pytest.raises(TreeError, match=r"holds no files that end with \.flac"):
         find_clips(tmp_path)
-    with pytest.raises(EvaluationDataError, match="missing: is neither a folder nor a file"):
+    with pytest.raises(TreeError, match="missing: is neither a folder nor a file"):
         find_clips(tmp_path / "missing")
+
+
+def test_what_cannot_be_read_is_not_left_out_silently(tree, monkeypatch):
+    scan = os.scandir
+
+    def scandir(path):  # what permissions do; the tests may run as root
+        if Path(path).name == "music":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(TreeError, match="music: cannot be read: Permission denied"):
+        find_clips(tree)
 
 
 def test_a_choice_is_even_over_domains_and_repeatable(tmp_path):
