@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -29,6 +29,7 @@ from l3ac_jax.codec.checks import (
     require_range,
 )
 from l3ac_jax.codec.chunks import ChunkedEncoder
+from l3ac_jax.codec.compiled import CompiledPrograms
 from l3ac_jax.codec.long.decoding import LongDecoder
 from l3ac_jax.codec.long.encoding import LongEncoder
 from l3ac_jax.codec.programs import Program
@@ -79,7 +80,7 @@ class L3AC:
         self.name = name
         self.precision: Precision = precision
         self.on_compile: Callable[[str], None] | None = None
-        self._compiled: set[tuple] = set()
+        self._compiled = CompiledPrograms()
         network = Network(config, folded=True, blocked=True)
 
         def encode(folded, audio, lengths):
@@ -215,15 +216,23 @@ class L3AC:
         """
         return self.has_bounds and samples > LONG_SECONDS * self.sample_rate
 
+    def is_compiled(self, samples: int) -> bool:
+        """Whether one clip of so many samples is encoded and decoded without compiling first."""
+        if self.is_long(samples):
+            return vars(self).keys() >= {"long_encoder", "_long_decoder"}
+        frames = self._bucket(-(-samples // self.hop_length))
+        encoder, decoder = ("encoder", 1, frames * self.hop_length), ("decoder", 1, frames)
+        return encoder in self._compiled and decoder in self._compiled
+
     @cached_property
     def long_encoder(self) -> LongEncoder:
         """The encoder for clips that are long."""
-        self._say(("long encoder",), "compiling the encoder for long recordings")
+        self._say("compiling the encoder for long recordings")
         return LongEncoder(self.config, lambda: self._folded, self.precision)
 
     @cached_property
     def _long_decoder(self) -> LongDecoder:
-        self._say(("long decoder",), "compiling the decoder for long recordings")
+        self._say("compiling the decoder for long recordings")
         return LongDecoder(self.config, lambda: self._folded, self.precision)
 
     def encode(
@@ -277,8 +286,7 @@ class L3AC:
             outputs = self.long_encoder.encode_batch(samples, counts)
         else:
             padded = self._padded(samples, self._bucket(frames) * self.hop_length)
-            self._announce("encoder", padded.shape[0], padded.shape[1] / self.sample_rate)
-            outputs = self._encode_compiled(self._folded, padded, counts.astype(np.int32))
+            outputs = self._run("encoder", self._encode_compiled, padded, counts)
         valid = -(-counts // self.hop_length)
 
         def cut(output: Any) -> Array:
@@ -313,11 +321,8 @@ class L3AC:
         if self.is_long(samples):
             return jax.device_put(self._long_decoder.decode_batch(values, counts))
         padded = self._padded(values, self._bucket(values.shape[1]))
-        if features is None:
-            padded = self._dequantize_compiled(self._folded, padded)
-        self._announce("decoder", padded.shape[0], padded.shape[1] / self.frame_rate)
-        audio = self._decode_compiled(self._folded, padded, counts.astype(np.int32))
-        decoded = np.asarray(audio)[:, :samples]
+        function = self._decode_tokens if features is None else self._decode_compiled
+        decoded = np.asarray(self._run("decoder", function, padded, counts))[:, :samples]
         return jax.device_put(clear_padding(decoded, counts * self.hop_length))
 
     @cached_property
@@ -332,12 +337,23 @@ class L3AC:
         widths = [(0, 0), (0, frames - values.shape[1])] + [(0, 0)] * (values.ndim - 2)
         return np.pad(values, widths)
 
-    def _announce(self, part: str, batch: int, seconds: float) -> None:
+    def _decode_tokens(self, folded: dict, tokens: np.ndarray, lengths: np.ndarray) -> Array:
+        return self._decode_compiled(folded, self._dequantize_compiled(folded, tokens), lengths)
+
+    def _run(
+        self, part: str, function: Callable[..., Any], padded: np.ndarray, counts: np.ndarray
+    ) -> Any:
+        """The outputs of a part of the network for padded clips and how much of each is real."""
+        batch, size = padded.shape[:2]
+        seconds = size / (self.sample_rate if part == "encoder" else self.frame_rate)
         clips = "" if batch == 1 else f", {batch} clips at a time"
         line = f"compiling the {part} for up to {seconds:.3g} s of audio{clips}"
-        self._say((part, batch, seconds), line)
+        return self._compiled.run(
+            (part, batch, size),
+            partial(self._say, line),
+            lambda: function(self._folded, padded, counts.astype(np.int32)),
+        )
 
-    def _say(self, key: tuple, line: str) -> None:
-        if key not in self._compiled and self.on_compile is not None:
+    def _say(self, line: str) -> None:
+        if self.on_compile is not None:
             self.on_compile(line)
-        self._compiled.add(key)

@@ -17,7 +17,6 @@ import soundfile
 from jaxtyping import Float, Int
 
 from l3ac_jax.audio.files import resample
-from l3ac_jax.codec.buckets import bucket_tokens
 from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.evaluation.ogg import payload_bytes
 from l3ac_jax.evaluation.report import Codec
@@ -82,16 +81,12 @@ class NeuralCodec:
             levels=codec.config.quantizer.levels,
         )
         self.identity = codec.token_format.config + codec.token_format.weights
-        self._compiled: set[int] = set()
 
     def code(self, audio: Audio) -> Coded:
         """Batch 1. Where a length has to be compiled, a first call does that untimed."""
         batch = audio[None]
-        frames = -(-len(audio) // self.codec.hop_length)
-        bucket = bucket_tokens(frames, self.codec.frame_rate)
-        if bucket not in self._compiled:
+        if not self.codec.is_compiled(len(audio)):
             np.asarray(self.codec.decode(self.codec.encode(batch)))
-            self._compiled.add(bucket)
         start = time.perf_counter()
         tokens = np.asarray(self.codec.encode(batch))
         middle = time.perf_counter()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -39,8 +38,6 @@ class Computation:
         function: Callable[[np.ndarray, np.ndarray], list[np.ndarray]],
     ):
         self._codec, self._unit, self._function = codec, unit, function
-        self._compiled: set[tuple[int, int]] = set()
-        self._compiling = threading.Lock()
 
     def bucket(self, length: int) -> int:
         """The length in tokens to which the codec pads a row."""
@@ -62,19 +59,11 @@ class Computation:
         bucket = max(self.bucket(len(row)) for row in rows)
         size = self.size(bucket)
         try:
-            return [*self._first_alone((size, bucket), _padded(rows, size))[: len(rows)]]
+            return [*self._function(*_padded(rows, size))[: len(rows)]]
         except ValueError as error:
             if len(rows) == 1:
                 return [error]
         return [self([row])[0] for row in rows]
-
-    def _first_alone(self, shape: tuple[int, int], batch: Any) -> list[np.ndarray]:
-        if shape in self._compiled:
-            return self._function(*batch)
-        with self._compiling:  # two threads would both compile it
-            result = self._function(*batch)
-            self._compiled.add(shape)
-            return result
 
 
 @dataclass(eq=False)
