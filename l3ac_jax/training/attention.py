@@ -1,6 +1,10 @@
 """Attention of every frame to every frame, for Whisper's 1500.
 
 The weights, 54 MB a clip and layer, are computed again for the derivative rather than kept.
+
+`jax.nn.dot_product_attention` gives the same (within 4e-6 of the largest value, gradients too), but
+in float32 it keeps the weights: 2.5 GB for 12 clips and a layer, forward and backward, here 0.12.
+What keeps none, cuDNN's, is for half precision on some GPUs, and would stand beside this code.
 """
 
 import jax
