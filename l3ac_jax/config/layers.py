@@ -1,4 +1,10 @@
-"""TOML files laid over each other: a file, the files it is based on, and command line overrides."""
+"""TOML files laid over each other: a file, the files it is based on, and command line overrides.
+
+tyro could fill the configuration's pydantic models itself, with a file for the defaults. But it
+takes tables that may be missing ([data], [training]) for subcommands, reads neither TOML's lists
+and switches ([9, 9, 7], false) nor tables in lists (data.corpora), cannot complete a file that
+lacks a key, and its errors name neither the key nor a similar one.
+"""
 
 from __future__ import annotations
 
