@@ -39,6 +39,22 @@ def hub(monkeypatch):
         server.shutdown()
 
 
+@pytest.fixture
+def unreadable(monkeypatch):
+    """Call it with a folder's name: it cannot be read. Permissions would not stop root."""
+    scan = os.scandir
+
+    def close(name: str) -> None:
+        def scandir(path):
+            if Path(path).name == name:
+                raise PermissionError(13, "Permission denied", str(path))
+            return scan(path)
+
+        monkeypatch.setattr(os, "scandir", scandir)
+
+    return close
+
+
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory) -> Path:
     """A model folder with a small codec, hop length 6, random weights."""

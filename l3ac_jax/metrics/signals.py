@@ -18,6 +18,7 @@ Audio = Float[np.ndarray, " time"]
 
 __all__ = [
     "Pitch",
+    "check_pair",
     "log_spectral_distance",
     "mel_distance",
     "pitch_of",
@@ -118,9 +119,14 @@ def pitch_scores(reference: Pitch, decoded: Pitch) -> dict[str, float]:
     return {"f0_correlation": correlation, "voicing_error": error}
 
 
-def _checked(reference: Audio, decoded: Audio) -> tuple[Audio, Audio]:
+def check_pair(reference: Audio, decoded: Audio) -> None:
+    """Raise ValueError for anything but two signals of one length."""
     if reference.ndim != 1 or reference.shape != decoded.shape:
         raise ValueError(
             f"reference and decoded must both be (time,), got {reference.shape} and {decoded.shape}"
         )
+
+
+def _checked(reference: Audio, decoded: Audio) -> tuple[Audio, Audio]:
+    check_pair(reference, decoded)
     return reference.astype(np.float64), decoded.astype(np.float64)

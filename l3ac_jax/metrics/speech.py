@@ -20,6 +20,7 @@ from typing import Self
 import numpy as np
 from jaxtyping import Float, Int
 
+from l3ac_jax.metrics.signals import check_pair
 from l3ac_jax.system.processes import make_pool
 
 Audio = Float[np.ndarray, " time"]
@@ -40,7 +41,7 @@ def stoi(reference: Audio, decoded: Audio, sample_rate: int, extended: bool = Fa
     NaN if the reference is silent or has less than about 0.4 s that is not (30 frames of 25.6 ms,
     half overlapping), or if there are samples that are not finite.
     """
-    _check(reference, decoded)
+    check_pair(reference, decoded)
     pystoi = _package("pystoi")
     if not reference.any() or not _finite(reference, decoded):
         return np.nan
@@ -71,7 +72,7 @@ def pesq_wb(reference: Audio, decoded: Audio, sample_rate: int) -> float:
     samples that are not finite; and for some clips of more than 20 s that have very many pauses.
     Raises ValueError for a sample rate other than 16 kHz.
     """
-    _check(reference, decoded)
+    check_pair(reference, decoded)
     if sample_rate != PESQ_RATE:
         raise ValueError(f"wide-band PESQ needs {PESQ_RATE} Hz, got {sample_rate} Hz")
     pesq = _package("pesq")
@@ -220,13 +221,6 @@ def _package(name: str) -> types.ModuleType:
         raise ImportError(
             f"{name} is needed for scores ({error}): pip install 'l3ac-jax[train]'"
         ) from error
-
-
-def _check(reference: Audio, decoded: Audio) -> None:
-    if reference.ndim != 1 or reference.shape != decoded.shape:
-        raise ValueError(
-            f"reference and decoded must both be (time,), got {reference.shape} and {decoded.shape}"
-        )
 
 
 def _finite(*clips: Audio) -> bool:

@@ -1,6 +1,5 @@
 """Corpora in their publishers' layouts: which recordings they hold, with splits, ids and texts."""
 
-import os
 import shutil
 
 import pytest
@@ -119,17 +118,9 @@ def test_links_are_followed_once(tmp_path):
     assert [name for name, *_ in listed("folder", linked)] == ["one/clip001.flac"]
 
 
-def test_folders_that_may_not_be_read_are_named(tmp_path, monkeypatch):
-    """Not by their permissions: the tests may run as root, whom those do not stop."""
+def test_folders_that_may_not_be_read_are_named(tmp_path, unreadable):
     tree = trees.folder(tmp_path, count=4)
-    scandir = os.scandir
-
-    def refuse(path):
-        if str(path).endswith("speaker2"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
+    unreadable("speaker2")
     with pytest.raises(LayoutError, match="speaker2: cannot be read: Permission denied"):
         find_recordings("folder", tree)
 

@@ -1,9 +1,7 @@
 """Which files are evaluated on, and in which domain they are."""
 
-import os
 import shutil
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,15 +40,8 @@ def test_folders_without_audio_are_refused(tmp_path):
         find_clips(tmp_path / "missing")
 
 
-def test_what_cannot_be_read_is_not_left_out_silently(tree, monkeypatch):
-    scan = os.scandir
-
-    def scandir(path):  # what permissions do; the tests may run as root
-        if Path(path).name == "music":
-            raise PermissionError(13, "Permission denied", str(path))
-        return scan(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
+def test_what_cannot_be_read_is_not_left_out_silently(tree, unreadable):
+    unreadable("music")
     with pytest.raises(TreeError, match="music: cannot be read: Permission denied"):
         find_clips(tree)
 

@@ -52,16 +52,9 @@ def test_a_loop_over_two_links_ends(tmp_path):
     assert found.loops == [tmp_path / "in" / "there" / "back"]
 
 
-def test_folders_that_cannot_be_read_are_named(tmp_path, monkeypatch):
+def test_folders_that_cannot_be_read_are_named(tmp_path, unreadable):
     tree(tmp_path, "a.wav", "closed/b.wav")
-    scan = os.scandir
-
-    def scandir(path):  # what permissions do; the tests may run as root
-        if Path(path).name == "closed":
-            raise PermissionError(13, "Permission denied", str(path))
-        return scan(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
+    unreadable("closed")
     found = find_files(tmp_path, {".wav"})
     assert found.files == [Path("a.wav")]
     assert [str(error) for error in found.unreadable] == [
