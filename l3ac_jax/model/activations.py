@@ -2,13 +2,14 @@
 
 import flax.linen as nn
 
-from l3ac_jax.model.ops import Frames
+from l3ac_jax.model.layer import Layer
+from l3ac_jax.model.ops import Frames, Lengths
 from l3ac_jax.model.ops.snake import snake
 
 
-class Snake(nn.Module):
+class Snake(Layer):
     """Snake activation with one frequency per channel."""
 
     @nn.compact
-    def __call__(self, x: Frames) -> Frames:
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
         return snake(x, self.param("alpha", nn.initializers.ones, x.shape[-1:]))

@@ -1,8 +1,4 @@
-"""The layers that encoder and decoder are made of, channels last.
-
-Each layer takes `(x, lengths)`: frames (b, t, c) and the count of real frames of each clip (or None
-for all of them), and gives the same real frames whatever the padding holds. `reach` says which
-input frames an output frame depends on.
+"""The layers that encoder and decoder are made of, channels last (see layer.py).
 
 With `folded`, a layer holds the parameters of inference (see folding.py): no weight norm, no
 published GRN, no affine part in its norms.
@@ -20,11 +16,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from l3ac_jax.model import ops
-from l3ac_jax.model.activations import Snake
-from l3ac_jax.model.norms import GRN, ChannelNorm, ResponseNorm
+from l3ac_jax.model.layer import Layer
 from l3ac_jax.model.ops import Frames, Lengths
-from l3ac_jax.model.ops.blocks import in_blocks
-from l3ac_jax.model.reach import WHOLE_CLIP, Span, chain
+from l3ac_jax.model.reach import Span
 
 kernel_init = nn.initializers.truncated_normal(stddev=0.02, lower=-100.0, upper=100.0)
 
@@ -62,7 +56,7 @@ def weight_normed(
     return kernel.astype(dtype), bias.astype(dtype)
 
 
-class Dense(nn.Module):
+class Dense(Layer):
     """Weight-normed linear layer on each frame (a convolution of width 1)."""
 
     features: int
@@ -73,9 +67,6 @@ class Dense(nn.Module):
         kernel, bias = weight_normed(self, (x.shape[-1], self.features), self.folded, x.dtype)
         y = ops.dense(x, kernel)
         return y + ops.per_channel(bias, y)
-
-    def reach(self, span: Span) -> Span:
-        return span
 
 
 def torch_uniform(fan_in: int):
@@ -88,7 +79,7 @@ def torch_uniform(fan_in: int):
     return init
 
 
-class PlainDense(nn.Module):
+class PlainDense(Layer):
     """Linear layer without weight norm, initialized as PyTorch does."""
 
     features: int
@@ -105,7 +96,7 @@ class PlainDense(nn.Module):
         return y + ops.per_channel(bias, y)
 
 
-class Conv(nn.Module):
+class Conv(Layer):
     """Weight-normed convolution of odd width, zero-padded to the same length."""
 
     features: int
@@ -132,7 +123,7 @@ class Conv(nn.Module):
         return span.widen(self.halo, self.halo)
 
 
-class DepthwiseConv(nn.Module):
+class DepthwiseConv(Layer):
     """Weight-normed convolution of each channel by itself, zero-padded to the same length."""
 
     width: int
@@ -157,7 +148,7 @@ class DepthwiseConv(nn.Module):
         return span.widen(self.halo, self.halo)
 
 
-class StridedConv(nn.Module):
+class StridedConv(Layer):
     """Weight-normed convolution whose stride is its width; divides `t` and `lengths` by it."""
 
     features: int
@@ -174,8 +165,11 @@ class StridedConv(nn.Module):
     def reach(self, span: Span) -> Span:
         return span.before_stride(self.stride)
 
+    def lengths_after(self, lengths: Lengths) -> Lengths:
+        return None if lengths is None else lengths // self.stride
 
-class LinearUpsample(nn.Module):
+
+class LinearUpsample(Layer):
     """Linear interpolation to `factor` times the rate; multiplies `t` and `lengths` by it."""
 
     factor: int
@@ -186,112 +180,5 @@ class LinearUpsample(nn.Module):
     def reach(self, span: Span) -> Span:
         return span.before_linear_upsample(self.factor)
 
-
-def _centre(x: Frames, halo: int) -> Float[Array, "b u c"]:
-    return x[:, halo : x.shape[1] - halo]
-
-
-class ConvUnit(nn.Module):
-    """Residual unit: depthwise convolution, norm, expansion x4, activation, GRN, projection."""
-
-    channels: int
-    options: BlockOptions = BlockOptions()
-    dilation: int = 1
-    width: int = 7
-
-    def setup(self):
-        folded = self.options.folded
-        self.depthwise = DepthwiseConv(self.width, self.dilation, folded)
-        if self.options.use_norm:
-            self.norm = ChannelNorm(folded)
-        self.expand = Dense(4 * self.channels, folded)
-        if self.options.activation == "snake":
-            self.snake = Snake()
-        if self._compares_channels or not folded:
-            self.grn = ResponseNorm() if self._compares_channels else GRN()
-        self.project = Dense(self.channels, folded)
-
-    def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
-        halo = self.depthwise.halo
-        if self._compares_channels:
-            # Of the whole clip, so not in blocks of frames.
-            return self.valid(ops.pad_frames(ops.mask_frames(x, lengths), halo), lengths)
-        return in_blocks(self, x, lengths, halo, 4 * self.channels, self.options.blocked)
-
-    def valid(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u c"]:
-        """The unit's output for the frames that the convolution has all neighbours of."""
-        h = self.depthwise.valid(x)
-        if self.options.use_norm:
-            h = self.norm(h)
-        h = self.expand(h)
-        h = self.snake(h) if self.options.activation == "snake" else ops.gelu(h)
-        if self._compares_channels or not self.options.folded:
-            h = self.grn(h, lengths)
-        return _centre(x, self.depthwise.halo) + self.project(h)
-
-    @property
-    def _compares_channels(self) -> bool:
-        return self.options.grn == "convnext_v2"
-
-    def reach(self, span: Span) -> Span:
-        return WHOLE_CLIP if self._compares_channels else self.local_reach(span)
-
-    def local_reach(self, span: Span) -> Span:
-        """The reach of everything but GRN's statistics over the whole clip."""
-        return self.depthwise.reach(span)
-
-
-class LegacyUnit(nn.Module):
-    """Residual unit at the full rate: Snake, dilated convolution, Snake, 1x1; never normed."""
-
-    channels: int
-    dilation: int
-    options: BlockOptions = BlockOptions()
-    width: int = 7
-
-    def setup(self):
-        folded = self.options.folded
-        self.snake_in = Snake()
-        self.conv = Conv(self.channels, self.width, self.dilation, folded)
-        self.snake_out = Snake()
-        self.project = Dense(self.channels, folded)
-
-    def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
-        # Snake keeps zeros, so padding before it is padding of the convolution
-        return self.valid(ops.pad_frames(ops.mask_frames(x, lengths), self.conv.halo))
-
-    def valid(self, x: Frames) -> Float[Array, "b u c"]:
-        """The unit's output for the frames that the convolution has all neighbours of."""
-        h = self.snake_out(self.conv.valid(self.snake_in(x)))
-        return _centre(x, self.conv.halo) + self.project(h)
-
-    def reach(self, span: Span) -> Span:
-        return self.conv.reach(span)
-
-
-class UnitStack(nn.Module):
-    """ConvUnits (or, with `legacy`, LegacyUnits) one after the other, one a dilation."""
-
-    channels: int
-    dilations: tuple[int, ...]
-    options: BlockOptions = BlockOptions()
-    legacy: bool = False
-
-    def setup(self):
-        unit = LegacyUnit if self.legacy else ConvUnit
-        self.unit = [
-            unit(self.channels, dilation=dilation, options=self.options)
-            for dilation in self.dilations
-        ]
-
-    def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
-        for unit in self.unit:
-            x = unit(x, lengths)
-        return x
-
-    def reach(self, span: Span) -> Span:
-        return chain(self.unit, span)
-
-    def local_reach(self, span: Span) -> Span:
-        """The reach of everything but the norms' statistics over the whole clip."""
-        return chain(self.unit, span, local=True)
+    def lengths_after(self, lengths: Lengths) -> Lengths:
+        return None if lengths is None else lengths * self.factor

@@ -10,11 +10,13 @@ from jaxtyping import Array, Float, Int
 
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.model import ops
-from l3ac_jax.model.autoencoder import Decoder, Encoder
+from l3ac_jax.model.decoder import Decoder
+from l3ac_jax.model.encoder import Encoder
 from l3ac_jax.model.fsq import FSQ, Tokens
+from l3ac_jax.model.layer import Layer, chain, run
 from l3ac_jax.model.layers import BlockOptions
 from l3ac_jax.model.ops import Lengths, Signal
-from l3ac_jax.model.reach import Span, chain
+from l3ac_jax.model.reach import Span
 from l3ac_jax.model.transformer import DecoderTransformer, EncoderTransformer
 from l3ac_jax.system.jax_settings import own_settings
 
@@ -46,48 +48,20 @@ class Network(nn.Module):
     dtype: DTypeLike | None = None
 
     def setup(self):
-        config = self.config
+        config, features = self.config, self.config.feature_dim
         options = BlockOptions(
-            config.use_norm, config.activation, self.folded, self.blocked, self.dtype, config.grn
+            use_norm=config.use_norm,
+            activation=config.activation,
+            grn=config.grn,
+            folded=self.folded,
+            blocked=self.blocked,
+            dtype=self.dtype,
         )
-        pooling = config.tpooling
-        self.encoder = Encoder(
-            config.feature_dim,
-            config.encoder.rates,
-            config.encoder.dims,
-            config.encoder.depths,
-            pooling.encoder_kernels,
-            pooling.enabled,
-            pooling.absolute,
-            options,
-        )
-        self.encoder_transformer = self._transformer(EncoderTransformer, "encoder_depth")
-        self.quantizer = FSQ(
-            config.feature_dim, config.quantizer.levels, config.quantizer.noise_rate
-        )
-        self.decoder_transformer = self._transformer(DecoderTransformer, "decoder_depth")
-        self.decoder = Decoder(
-            config.decoder.rates,
-            config.decoder.dims,
-            config.decoder.depths,
-            pooling.decoder_kernels,
-            pooling.enabled,
-            pooling.absolute,
-            config.decoder.last_layer,
-            options,
-        )
-
-    def _transformer(self, kind, depth: str):
-        options = self.config.transformer
-        return kind(
-            self.config.feature_dim,
-            getattr(options, depth),
-            options.window_size,
-            options.compress_rate,
-            options.position,
-            options.attention,
-            self.folded,
-        )
+        self.encoder = Encoder(config.encoder, features, config.tpooling, options)
+        self.encoder_transformer = EncoderTransformer(config.transformer, features, self.folded)
+        self.quantizer = FSQ(features, config.quantizer.levels, config.quantizer.noise_rate)
+        self.decoder_transformer = DecoderTransformer(config.transformer, features, self.folded)
+        self.decoder = Decoder(config.decoder, config.tpooling, options)
 
     def __call__(
         self, audio: Signal, lengths: Lengths = None, noise_key: Array | None = None
@@ -112,21 +86,15 @@ class Network(nn.Module):
         hop = self.config.hop_length
         audio = ops.mask_frames(audio, lengths)
         audio = jnp.pad(audio, [(0, 0), (0, -audio.shape[1] % hop)])
-        if lengths is None:
-            return self.encoder_transformer(self.encoder(audio))
         # the official code pads a clip to whole hops with zeros that count as signal
-        samples = self._tokens_of(lengths) * hop
-        encoded = self.encoder(audio, samples)
-        return self.encoder_transformer(encoded, samples // self.config.encoder_hop)
+        samples = None if lengths is None else self._tokens_of(lengths) * hop
+        return run(self._encoding, audio, samples)[0]
 
     def decode(self, features: Features, lengths: Lengths = None) -> Signal:
         """(b, n · hop length) audio of quantized features; `lengths` in tokens."""
         if self.dtype is not None:
             features = features.astype(self.dtype)
-        decoded = self.decoder_transformer(features, lengths)
-        if lengths is not None:
-            lengths = lengths * self.config.transformer.compress_rate
-        return self.decoder(decoded, lengths)
+        return run(self._decoding, features, lengths)[0]
 
     def dequantize(self, tokens: Tokens) -> Features:
         """The quantized features that gave `tokens`."""
@@ -143,14 +111,22 @@ class Network(nn.Module):
 
     def encoder_reach(self, span: Span) -> Span:
         """The samples on which these tokens depend."""
-        return chain([self.encoder, self.encoder_transformer], span)
+        return chain(self._encoding, span)
 
     def decoder_reach(self, span: Span, local: bool = False) -> Span:
         """The tokens on which these samples of audio depend.
 
         With `local`, other than through the norms' statistics over the whole clip.
         """
-        return chain([self.decoder_transformer, self.decoder], span, local)
+        return chain(self._decoding, span, local)
+
+    @property
+    def _encoding(self) -> list[Layer]:
+        return [self.encoder, self.encoder_transformer]
+
+    @property
+    def _decoding(self) -> list[Layer]:
+        return [self.decoder_transformer, self.decoder]
 
 
 def init_params(config: CodecConfig, key: Array) -> dict:

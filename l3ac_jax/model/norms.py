@@ -5,7 +5,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from l3ac_jax.model import ops
+from l3ac_jax.model.layer import Layer
 from l3ac_jax.model.ops import Frames, Lengths
+from l3ac_jax.model.ops.blocks import in_blocks
 
 NORM_EPS = 1e-8
 RESPONSE_EPS = 1e-6  # ConvNeXt-V2's own
@@ -18,21 +20,29 @@ def affine(module: nn.Module, x: Frames) -> Frames:
     return x * ops.per_channel(scale, x) + ops.per_channel(bias, x)
 
 
-class ChannelNorm(nn.Module):
+class ChannelNorm(Layer):
     """Layer norm over the channels of each frame; folded, its affine part is elsewhere."""
 
     folded: bool = False
     eps: float = NORM_EPS
+    block_width: int | None = None
+    """in blocks of frames, as a layer of this width (see ops/blocks.py); None: all at once"""
+
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
+        if self.block_width is None:
+            return self.valid(x)
+        return in_blocks(self, x, None, 0, self.block_width, True)
 
     @nn.compact
-    def __call__(self, x: Frames) -> Frames:
+    def valid(self, x: Frames) -> Frames:
+        """Of all frames at once."""
         y: Array = ops.standardize_channels(ops.at_least_float32(x), self.eps)  # pyright: ignore
         if not self.folded:
             y = affine(self, y)
         return y.astype(x.dtype)
 
 
-class GRN(nn.Module):
+class GRN(Layer):
     """Global response normalization as published: an affine map per channel.
 
     The official code divides the norm over time and channels by its mean over an axis of size one,
@@ -46,7 +56,7 @@ class GRN(nn.Module):
         return x * ops.per_channel(1 + gamma, x) + ops.per_channel(beta, x)
 
 
-class ResponseNorm(nn.Module):
+class ResponseNorm(Layer):
     """Global response normalization as in ConvNeXt-V2 (arXiv 2301.00808): channels compared.
 
     A channel's response is its norm over the clip's real frames, divided by the mean of all

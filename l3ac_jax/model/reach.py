@@ -2,8 +2,8 @@
 
 Every layer that looks beyond its own frame has a method `reach(span)`: the span of its input
 frames on which the span of its output frames depends. Chained from the last layer to the first
-they give the exact receptive field and look-ahead of the codec, and say what a streaming layer has
-to remember (past) and to wait for (future).
+(see layer.py) they give the exact receptive field and look-ahead of the codec, and say what a
+streaming layer has to remember (past) and to wait for (future).
 """
 
 import math
@@ -16,6 +16,11 @@ class Span(NamedTuple):
     first: int | float
     last: int | float
 
+    @property
+    def bounded(self) -> bool:
+        """Whether it ends on both sides."""
+        return not (math.isinf(self.first) or math.isinf(self.last))
+
     def widen(self, past: int, future: int) -> "Span":
         return Span(self.first - past, self.last + future)
 
@@ -25,23 +30,11 @@ class Span(NamedTuple):
 
     def before_linear_upsample(self, factor: int) -> "Span":
         """The input frames between which these frames are interpolated."""
-        if math.isinf(self.first) or math.isinf(self.last):
-            return Span(-math.inf, math.inf)
+        if not self.bounded:
+            return WHOLE_CLIP
         first = math.floor((self.first + 0.5) / factor - 0.5)
         last = math.ceil((self.last + 0.5) / factor - 0.5)
         return Span(first, last)
 
 
 WHOLE_CLIP = Span(-math.inf, math.inf)
-
-
-def chain(layers, span: Span, local: bool = False) -> Span:
-    """The reach of `layers` applied one after the other.
-
-    With `local`, that of everything but the norms' statistics over the whole clip: a layer that
-    has such a norm in it has a method `local_reach` for this.
-    """
-    for layer in reversed(layers):
-        reach = getattr(layer, "local_reach", layer.reach) if local else layer.reach
-        span = reach(span)
-    return span

@@ -8,7 +8,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from l3ac_jax.config.model import TPoolingConfig
 from l3ac_jax.model import ops
+from l3ac_jax.model.layer import Layer
 from l3ac_jax.model.layers import BlockOptions, Dense, PlainDense, weight_normed
 from l3ac_jax.model.norms import affine
 from l3ac_jax.model.ops import Frames, Lengths, Signal
@@ -37,7 +39,7 @@ def pooling_reach(width: int) -> int:
     return 2 * (width // 2)
 
 
-class TrendBranch(nn.Module):
+class TrendBranch(Layer):
     """TPooling at one scale, then a weight-normed convolution of width 7 to a few channels."""
 
     pooling: int
@@ -59,34 +61,34 @@ class TrendBranch(nn.Module):
         return span.widen(pad, pad)
 
 
+def _branch(
+    tpooling: TPoolingConfig, kernel: int, features: int, dilation: int, folded: bool
+) -> TrendBranch:
+    """Where the pooling is ablated, the dilation stays."""
+    pooling = kernel if tpooling.enabled else 1
+    return TrendBranch(pooling, features, dilation, tpooling.absolute, folded)
+
+
 def _widest(branches, span: Span) -> Span:
     spans = [branch.reach(span) for branch in branches]
     return Span(min(s.first for s in spans), max(s.last for s in spans))
 
 
-class TConv(nn.Module):
+class TConv(Layer):
     """The encoder's first layer: the waveform and its trends, mixed to `features` channels."""
 
     features: int
-    kernels: tuple[int, ...]
-    pooled: bool = True
-    absolute: bool = True
+    tpooling: TPoolingConfig = TPoolingConfig()
     options: BlockOptions = BlockOptions()
 
     def setup(self):
-        folded = self.options.folded
+        folded, kernels = self.options.folded, self.tpooling.encoder_kernels
         self.branch = [
             # dilation as published: kernel // 99 + 1
-            TrendBranch(
-                kernel if self.pooled else 1,
-                CHANNELS_PER_BRANCH,
-                kernel // 99 + 1,
-                self.absolute,
-                folded,
-            )
-            for kernel in self.kernels
+            _branch(self.tpooling, kernel, CHANNELS_PER_BRANCH, kernel // 99 + 1, folded)
+            for kernel in kernels
         ]
-        self.expand = Dense(4 * CHANNELS_PER_BRANCH * len(self.kernels), folded)
+        self.expand = Dense(4 * CHANNELS_PER_BRANCH * len(kernels), folded)
         self.merge = Dense(self.features, folded)
 
     def __call__(self, x: Signal, lengths: Lengths = None) -> Frames:
@@ -106,25 +108,21 @@ class TConv(nn.Module):
         return _widest(self.branch, span)
 
 
-class EnhanceBlock(nn.Module):
+class EnhanceBlock(Layer):
     """Scales each channel by 1 + a mix of the trends of channel 0, normed over the whole clip.
 
     The norm (InstanceNorm) makes every output frame depend on every input frame.
     """
 
     channels: int
-    kernels: tuple[int, ...]
-    pooled: bool = True
-    absolute: bool = True
+    tpooling: TPoolingConfig = TPoolingConfig()
     options: BlockOptions = BlockOptions()
 
     def setup(self):
         self.branch = [
-            # dilation as published: kernel // 2 + 1, also where the pooling is ablated
-            TrendBranch(
-                kernel if self.pooled else 1, 1, kernel // 2 + 1, self.absolute, self.options.folded
-            )
-            for kernel in self.kernels
+            # dilation as published: kernel // 2 + 1
+            _branch(self.tpooling, kernel, 1, kernel // 2 + 1, self.options.folded)
+            for kernel in self.tpooling.decoder_kernels
         ]
         self.norm = ClipNorm(self.options.folded)
         self.merge = PlainDense(self.channels)
@@ -142,14 +140,13 @@ class EnhanceBlock(nn.Module):
         return [branch(leader, lengths)[..., 0] for branch in self.branch]
 
     def local_reach(self, span: Span) -> Span:
-        """The reach of everything but the norm's statistics."""
         return _widest(self.branch, span)
 
     def reach(self, span: Span) -> Span:
         return WHOLE_CLIP
 
 
-class ClipNorm(nn.Module):
+class ClipNorm(Layer):
     """InstanceNorm: each signal to zero mean and unit variance over its clip's real frames."""
 
     folded: bool = False

@@ -9,12 +9,14 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from l3ac_jax.config.model import TransformerConfig
 from l3ac_jax.model import ops
+from l3ac_jax.model.layer import Chain, Layer, chain
 from l3ac_jax.model.layers import LinearUpsample, PlainDense, StridedConv
 from l3ac_jax.model.norms import ChannelNorm
 from l3ac_jax.model.ops import Frames, Lengths
 from l3ac_jax.model.ops.attention import causal_attention, causal_bias
-from l3ac_jax.model.reach import Span, chain
+from l3ac_jax.model.reach import Span
 
 HEADS = 6
 LAYER_NORM_EPS = 1e-5
@@ -25,7 +27,7 @@ def feed_forward_width(features: int) -> int:
     return int(features * 4 * 2 / 3)
 
 
-class PositionBias(nn.Module):
+class PositionBias(Layer):
     """Learned bias of each head by distance: an MLP on the distance itself.
 
     Folded, the table of what the MLP gives for each distance.
@@ -48,7 +50,7 @@ class PositionBias(nn.Module):
         return PlainDense(HEADS, name="output")(x)
 
 
-class TransformerLayer(nn.Module):
+class TransformerLayer(Layer):
     """Pre-norm attention and a GEGLU feed-forward layer, both residual."""
 
     features: int
@@ -84,7 +86,7 @@ class TransformerLayer(nn.Module):
         return Span((span.first // self.window - 1) * self.window, span.last)
 
 
-class LocalTransformer(nn.Module):
+class LocalTransformer(Layer):
     """Transformer layers that share one position bias."""
 
     features: int
@@ -125,84 +127,67 @@ class LocalTransformer(nn.Module):
         return chain(self.layer, span)
 
 
-class EncoderTransformer(nn.Module):
-    """Encoder features to the features that are quantized.
+class EncoderTransformer(Chain):
+    """Encoder features (b, n·compress_rate, f) to those that are quantized (b, n, f).
 
     With compression: the first half of the layers at the long window, then a strided convolution,
     the others at the short window.
     """
 
+    config: TransformerConfig
     features: int
-    depth: int
-    window: int
-    compress_rate: int = 1
-    position: str = "dynamic_bias"
-    attention: str = "local"
     folded: bool = False
 
     def setup(self):
-        def transformer(depth, window):
-            return LocalTransformer(
-                self.features, depth, window, self.position, self.attention, self.folded
-            )
-
-        if self.compress_rate == 1:
-            self.transformer = transformer(self.depth, self.window)
+        config, rate = self.config, self.config.compress_rate
+        if rate == 1:
+            self.transformer = _transformer(self, config.encoder_depth)
             return
-        before = self.depth // 2
-        self.long = transformer(before, self.window * self.compress_rate)
-        self.down = StridedConv(self.features, self.compress_rate, self.folded)
-        self.short = transformer(self.depth - before, self.window)
+        before = config.encoder_depth // 2
+        self.long = _transformer(self, before, rate)
+        self.down = StridedConv(self.features, rate, self.folded)
+        self.short = _transformer(self, config.encoder_depth - before)
 
-    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u c"]:
-        """(b, n·compress_rate, f) to (b, n, f); `lengths` counts the former."""
-        if self.compress_rate == 1:
-            return self.transformer(x, lengths)
-        x = self.down(self.long(x, lengths))
-        return self.short(x, None if lengths is None else lengths // self.compress_rate)
-
-    def reach(self, span: Span) -> Span:
-        if self.compress_rate == 1:
-            return self.transformer.reach(span)
-        return chain([self.long, self.down, self.short], span)
+    @property
+    def layers(self) -> list[Layer]:
+        if self.config.compress_rate == 1:
+            return [self.transformer]
+        return [self.long, self.down, self.short]
 
 
-class DecoderTransformer(nn.Module):
-    """Quantized features to the decoder's input.
+class DecoderTransformer(Chain):
+    """Quantized features (b, n, f) to the decoder's input (b, n·compress_rate, f).
 
     With compression: all but two layers at the short window, then linear upsampling, two layers at
     the long window.
     """
 
+    config: TransformerConfig
     features: int
-    depth: int
-    window: int
-    compress_rate: int = 1
-    position: str = "dynamic_bias"
-    attention: str = "local"
     folded: bool = False
 
     def setup(self):
-        def transformer(depth, window):
-            return LocalTransformer(
-                self.features, depth, window, self.position, self.attention, self.folded
-            )
-
-        if self.compress_rate == 1:
-            self.transformer = transformer(self.depth, self.window)
+        config, rate = self.config, self.config.compress_rate
+        if rate == 1:
+            self.transformer = _transformer(self, config.decoder_depth)
             return
-        self.short = transformer(self.depth - 2, self.window)
-        self.up = LinearUpsample(self.compress_rate)
-        self.long = transformer(2, self.window * self.compress_rate)
+        self.short = _transformer(self, config.decoder_depth - 2)
+        self.up = LinearUpsample(rate)
+        self.long = _transformer(self, 2, rate)
 
-    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u c"]:
-        """(b, n, f) to (b, n·compress_rate, f); `lengths` counts the former."""
-        if self.compress_rate == 1:
-            return self.transformer(x, lengths)
-        x = self.up(self.short(x, lengths), lengths)
-        return self.long(x, None if lengths is None else lengths * self.compress_rate)
+    @property
+    def layers(self) -> list[Layer]:
+        if self.config.compress_rate == 1:
+            return [self.transformer]
+        return [self.short, self.up, self.long]
 
-    def reach(self, span: Span) -> Span:
-        if self.compress_rate == 1:
-            return self.transformer.reach(span)
-        return chain([self.short, self.up, self.long], span)
+
+def _transformer(
+    of: EncoderTransformer | DecoderTransformer, depth: int, rate: int = 1
+) -> LocalTransformer:
+    """Its layers at one window, where there are `rate` frames for a token."""
+    config = of.config
+    window = config.window_size * rate
+    return LocalTransformer(
+        of.features, depth, window, config.position, config.attention, of.folded
+    )

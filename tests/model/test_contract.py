@@ -8,24 +8,32 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from l3ac_jax.model.autoencoder import Decoder, DecoderStage, Encoder, EncoderStage
+from l3ac_jax.config.model import (
+    DecoderConfig,
+    EncoderConfig,
+    TPoolingConfig,
+    TransformerConfig,
+)
+from l3ac_jax.model.decoder import Decoder, DecoderStage
+from l3ac_jax.model.encoder import Encoder, EncoderStage
 from l3ac_jax.model.layers import (
     BlockOptions,
     Conv,
-    ConvUnit,
     DepthwiseConv,
-    LegacyUnit,
     LinearUpsample,
     StridedConv,
-    UnitStack,
 )
 from l3ac_jax.model.reach import Span
 from l3ac_jax.model.tpooling import EnhanceBlock, TConv, TrendBranch
 from l3ac_jax.model.transformer import DecoderTransformer, EncoderTransformer, LocalTransformer
+from l3ac_jax.model.units import ConvUnit, LegacyUnit, UnitStack
 from tests.model.oracle import QUICK_COMPILE
 
 jit = partial(jax.jit, compiler_options=QUICK_COMPILE)
-KERNELS = (1, 5, 11)
+TPOOLING = TPoolingConfig(encoder_kernels=(1, 5, 11), decoder_kernels=(1, 5, 11))
+ENCODER = EncoderConfig(rates=(3, 2), dims=(4, 6, 8), depths=(1, 1, 1))
+DECODER = DecoderConfig(rates=(2, 3), dims=(6, 4, 4), depths=(1, 1, 1))
+COMPRESSED = TransformerConfig(encoder_depth=3, decoder_depth=3, window_size=4, compress_rate=2)
 CONVNEXT_V2 = BlockOptions(grn="convnext_v2")
 # name: (layer, input channels or None for a waveform, output frames per input frame)
 LAYERS = {
@@ -41,21 +49,21 @@ LAYERS = {
     "unit stack": (UnitStack(4, (1, 3)), 4, 1),
     "trend branch": (TrendBranch(5, 2, 2), None, 1),
     "trend branch without absolute": (TrendBranch(5, 2, 2, False), None, 1),
-    "tconv": (TConv(4, KERNELS), None, 1),
-    "enhance block": (EnhanceBlock(4, KERNELS), 4, 1),
+    "tconv": (TConv(4, TPOOLING), None, 1),
+    "enhance block": (EnhanceBlock(4, TPOOLING), 4, 1),
     "encoder stage": (EncoderStage(4, 2, 3, 5), 4, 1 / 3),
-    "decoder stage": (DecoderStage(4, 1, 2, 5, KERNELS), 4, 2),
+    "decoder stage": (DecoderStage(4, 1, 2, 5, TPOOLING), 4, 2),
     "local transformer": (LocalTransformer(8, 2, 5), 8, 1),
     "rotary transformer": (LocalTransformer(8, 2, 5, "rotary"), 8, 1),
     "full attention": (LocalTransformer(8, 2, 5, "dynamic_bias", "full"), 8, 1),
     "full rotary attention": (LocalTransformer(8, 2, 5, "rotary", "full"), 8, 1),
-    "encoder transformer": (EncoderTransformer(8, 3, 4, 2), 8, 1 / 2),
-    "decoder transformer": (DecoderTransformer(8, 3, 4, 2), 8, 2),
-    "encoder": (Encoder(8, (3, 2), (4, 6, 8), (1, 1, 1), KERNELS), None, 1 / 6),
+    "encoder transformer": (EncoderTransformer(COMPRESSED, 8), 8, 1 / 2),
+    "decoder transformer": (DecoderTransformer(COMPRESSED, 8), 8, 2),
+    "encoder": (Encoder(ENCODER, 8, TPOOLING), None, 1 / 6),
     "encoder that compares channels": (
-        Encoder(8, (3, 2), (4, 6, 8), (1, 1, 1), KERNELS, options=CONVNEXT_V2), None, 1 / 6,
+        Encoder(ENCODER, 8, TPOOLING, CONVNEXT_V2), None, 1 / 6,
     ),
-    "decoder": (Decoder((2, 3), (6, 4, 4), (1, 1, 1), KERNELS), 8, 6),
+    "decoder": (Decoder(DECODER, TPOOLING), 8, 6),
 }  # fmt: skip
 FRAMES, REAL = 60, 30
 

@@ -13,11 +13,13 @@ import torch
 
 from l3ac_jax.model import ops
 from l3ac_jax.model.activations import Snake
-from l3ac_jax.model.autoencoder import DecoderStage, EncoderStage
-from l3ac_jax.model.layers import BlockOptions, Conv, ConvUnit, LegacyUnit
+from l3ac_jax.model.decoder import DecoderStage
+from l3ac_jax.model.encoder import EncoderStage
+from l3ac_jax.model.layers import BlockOptions, Conv
 from l3ac_jax.model.norms import ChannelNorm
 from l3ac_jax.model.tpooling import EnhanceBlock, TConv, tpool
 from l3ac_jax.model.transformer import LocalTransformer
+from l3ac_jax.model.units import ConvUnit, LegacyUnit
 from tests.model.oracle import QUICK_COMPILE, pair
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
@@ -115,17 +117,15 @@ def test_dilated_units_of_the_last_block(index, dilation):
 def test_front_end_of_the_encoder():
     oracle = pair("baseline")
     x = noise(2, 120)
-    kernels = oracle.config.tpooling.encoder_kernels
-    ours = run(TConv(8, kernels), oracle.params["encoder"]["front"], x)
+    ours = run(TConv(8, oracle.config.tpooling), oracle.params["encoder"]["front"], x)
     assert_same(ours, channels_first(oracle.official.network.encoder.blocks[0], x[..., None]))
 
 
 def test_enhance_block():
     oracle = pair("baseline")
     x = noise(2, 60, 24)
-    kernels = oracle.config.tpooling.decoder_kernels
     params = oracle.params["decoder"]["stage_0"]["enhance"]
-    ours = run(EnhanceBlock(24, kernels), params, x)
+    ours = run(EnhanceBlock(24, oracle.config.tpooling), params, x)
     assert_same(ours, channels_first(oracle.official.network.decoder.blocks[2], x))
 
 
@@ -140,9 +140,8 @@ def test_encoder_stage():
 def test_decoder_stage():
     oracle = pair("baseline")
     x = noise(2, 20, 24)
-    kernels = oracle.config.tpooling.decoder_kernels
     params = oracle.params["decoder"]["stage_0"]
-    ours = run(DecoderStage(24, 2, 2, 12, kernels), params, x)
+    ours = run(DecoderStage(24, 2, 2, 12, oracle.config.tpooling), params, x)
     assert_same(ours, channels_first(oracle.official.network.decoder.blocks[1:4], x))
 
 

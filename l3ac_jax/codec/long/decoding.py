@@ -29,7 +29,7 @@ from l3ac_jax.codec.long.spool import Spool
 from l3ac_jax.codec.programs import Program
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.model import ops
-from l3ac_jax.model.autoencoder import ByStage
+from l3ac_jax.model.decoder import ByStage
 from l3ac_jax.model.network import Network
 from l3ac_jax.model.precision import Precision
 

@@ -1,0 +1,113 @@
+"""Residual units: what the stages of encoder and decoder are made of."""
+
+from jaxtyping import Array, Float
+
+from l3ac_jax.model import ops
+from l3ac_jax.model.activations import Snake
+from l3ac_jax.model.layer import Chain, Layer
+from l3ac_jax.model.layers import BlockOptions, Conv, Dense, DepthwiseConv
+from l3ac_jax.model.norms import GRN, ChannelNorm, ResponseNorm
+from l3ac_jax.model.ops import Frames, Lengths
+from l3ac_jax.model.ops.blocks import in_blocks
+from l3ac_jax.model.reach import WHOLE_CLIP, Span
+
+
+def _centre(x: Frames, halo: int) -> Float[Array, "b u c"]:
+    return x[:, halo : x.shape[1] - halo]
+
+
+class ConvUnit(Layer):
+    """Residual unit: depthwise convolution, norm, expansion x4, activation, GRN, projection."""
+
+    channels: int
+    options: BlockOptions = BlockOptions()
+    dilation: int = 1
+    width: int = 7
+
+    def setup(self):
+        folded = self.options.folded
+        self.depthwise = DepthwiseConv(self.width, self.dilation, folded)
+        if self.options.use_norm:
+            self.norm = ChannelNorm(folded)
+        self.expand = Dense(4 * self.channels, folded)
+        if self.options.activation == "snake":
+            self.snake = Snake()
+        if self._compares_channels or not folded:
+            self.grn = ResponseNorm() if self._compares_channels else GRN()
+        self.project = Dense(self.channels, folded)
+
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
+        halo = self.depthwise.halo
+        if self._compares_channels:
+            # Of the whole clip, so not in blocks of frames.
+            return self.valid(ops.pad_frames(ops.mask_frames(x, lengths), halo), lengths)
+        return in_blocks(self, x, lengths, halo, 4 * self.channels, self.options.blocked)
+
+    def valid(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u c"]:
+        """The unit's output for the frames that the convolution has all neighbours of."""
+        h = self.depthwise.valid(x)
+        if self.options.use_norm:
+            h = self.norm(h)
+        h = self.expand(h)
+        h = self.snake(h) if self.options.activation == "snake" else ops.gelu(h)
+        if self._compares_channels or not self.options.folded:
+            h = self.grn(h, lengths)
+        return _centre(x, self.depthwise.halo) + self.project(h)
+
+    @property
+    def _compares_channels(self) -> bool:
+        return self.options.grn == "convnext_v2"
+
+    def reach(self, span: Span) -> Span:
+        return WHOLE_CLIP if self._compares_channels else self.local_reach(span)
+
+    def local_reach(self, span: Span) -> Span:
+        return self.depthwise.reach(span)
+
+
+class LegacyUnit(Layer):
+    """Residual unit at the full rate: Snake, dilated convolution, Snake, 1x1; never normed."""
+
+    channels: int
+    dilation: int
+    options: BlockOptions = BlockOptions()
+    width: int = 7
+
+    def setup(self):
+        folded = self.options.folded
+        self.snake_in = Snake()
+        self.conv = Conv(self.channels, self.width, self.dilation, folded)
+        self.snake_out = Snake()
+        self.project = Dense(self.channels, folded)
+
+    def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
+        # Snake keeps zeros, so padding before it is padding of the convolution
+        return self.valid(ops.pad_frames(ops.mask_frames(x, lengths), self.conv.halo))
+
+    def valid(self, x: Frames) -> Float[Array, "b u c"]:
+        """The unit's output for the frames that the convolution has all neighbours of."""
+        h = self.snake_out(self.conv.valid(self.snake_in(x)))
+        return _centre(x, self.conv.halo) + self.project(h)
+
+    def reach(self, span: Span) -> Span:
+        return self.conv.reach(span)
+
+
+class UnitStack(Chain):
+    """ConvUnits (or, with `legacy`, LegacyUnits) one after the other, one a dilation."""
+
+    channels: int
+    dilations: tuple[int, ...]
+    options: BlockOptions = BlockOptions()
+    legacy: bool = False
+
+    def setup(self):
+        unit = LegacyUnit if self.legacy else ConvUnit
+        self.unit = [
+            unit(self.channels, dilation=dilation, options=self.options)
+            for dilation in self.dilations
+        ]
+
+    @property
+    def layers(self) -> list[Layer]:
+        return [*self.unit]
