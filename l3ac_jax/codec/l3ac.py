@@ -38,6 +38,7 @@ from l3ac_jax.model.folding import fold
 from l3ac_jax.model.levels import levels_to_tokens, tokens_to_levels
 from l3ac_jax.model.network import Network
 from l3ac_jax.model.precision import Precision
+from l3ac_jax.model.reach import Span
 from l3ac_jax.tokens.format import (
     EncodedAudio,
     TokenFormat,
@@ -201,13 +202,16 @@ class L3AC:
 
         decode_file(self, source, target, overwrite=overwrite)
 
-    @property
+    @cached_property
     def has_bounds(self) -> bool:
         """Whether tokens depend on a bounded part of the audio, so that it can be coded in pieces.
 
-        Full attention sees all before it, and so does the norm of ConvNeXt-V2 the whole clip.
+        Full attention sees all before it, and the norm of ConvNeXt-V2 the whole clip. The decoder's
+        statistics over the whole clip are found beforehand: they are no obstacle.
         """
-        return self.config.transformer.attention == "local" and self.config.grn == "published"
+        network, first = Network(self.config).bind({}), Span(0, 0)
+        reaches = (network.encoder_reach(first), network.decoder_reach(first, local=True))
+        return all(reach.bounded for reach in reaches)
 
     def is_long(self, samples: int) -> bool:
         """Whether a clip of so many samples is coded in pieces, with less memory.

@@ -112,56 +112,29 @@ def products(config: CodecConfig, seconds: float) -> dict[str, int]:
     output frames and kernel k from c channels to d in g groups takes T·k·c·d / g products, which
     is T times the size of its kernel. The position bias is left out: it does not depend on audio.
     """
-    from l3ac_jax.model.params import expected_params
+    from l3ac_jax.model.params import expected_params, layers_of
+    from l3ac_jax.model.transformer import TransformerLayer
 
-    tokens = _tokens(config, seconds)
+    tokens, leaves = _tokens(config, seconds), expected_params(config)
     counted: dict[str, int] = {}
-    for name, leaf in expected_params(config).items():
-        layer, _, kind = name.rpartition("/")
-        if kind != "kernel" or "position_bias" in name:
+    for name, located in layers_of(config).items():
+        layer = located.layer
+        if located.frames is None:
             continue
-        frames = _frames(layer, config, tokens)
-        counted[layer] = frames * math.prod(leaf.shape)
-        if layer.endswith("/qkv"):
-            width = leaf.shape[1] // 3  # of all heads together
-            attention = layer.removesuffix("qkv") + ATTENTION
-            counted[attention] = 2 * width * _visible_pairs(config, frames, "/long/" in layer)
+        frames = tokens * located.frames
+        if "kernel" in layer.kinds:
+            counted[name] = frames * math.prod(leaves[f"{name}/kernel"].shape)
+        if isinstance(layer, TransformerLayer):
+            window = frames if layer.attention == "full" else layer.window
+            counted[f"{name}/{ATTENTION}"] = 2 * layer.width * _visible_pairs(frames, window)
     return counted
 
 
-def _visible_pairs(config: CodecConfig, frames: int, long: bool) -> int:
+def _visible_pairs(frames: int, window: int) -> int:
     """Pairs of a query and a key that it sees: its own window up to itself, the one before."""
-    options = config.transformer
-    window = options.window_size * (options.compress_rate if long else 1)
-    if options.attention == "full":
-        window = frames
     whole, rest = divmod(frames, window)
     own = whole * window * (window + 1) // 2 + rest * (rest + 1) // 2
     return own + window * max(frames - window, 0)
-
-
-def _frames(layer: str, config: CodecConfig, tokens: int) -> int:
-    """Output frames of a layer, by its name in the parameters, for a clip of `tokens`."""
-    encoded = tokens * config.transformer.compress_rate
-    part, first, *inside = layer.split("/")
-    if part == "encoder":
-        rates = config.encoder.rates
-        return encoded * math.prod(rates[_changes_before(first, inside, len(rates)) :])
-    if part == "decoder":
-        rates = config.decoder.rates
-        return encoded * math.prod(rates[: _changes_before(first, inside, len(rates))])
-    # "long" are a transformer's layers on the uncompressed side
-    return encoded if first == "long" else tokens
-
-
-def _changes_before(first: str, inside: list[str], stages: int) -> int:
-    """Changes of the rate between the encoder's or decoder's input and a layer's output."""
-    if first in ("front", "input"):
-        return 0
-    if not first.startswith("stage_"):
-        return stages
-    # A strided convolution has the lower rate; upsampling comes after its 1x1 convolution.
-    return int(first.removeprefix("stage_")) + (inside[0] == "down")
 
 
 def xla_operations(config: CodecConfig, seconds: float) -> dict[str, float]:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from l3ac_jax.config.model import DecoderConfig, TPoolingConfig
 from l3ac_jax.model import ops
 from l3ac_jax.model.activations import Snake
-from l3ac_jax.model.layer import Chain, Layer, chain
+from l3ac_jax.model.layer import Chain, Layer, Role, chain
 from l3ac_jax.model.layers import BlockOptions, Conv, Dense, LinearUpsample
 from l3ac_jax.model.norms import ChannelNorm
 from l3ac_jax.model.ops import Frames, Lengths, Signal
@@ -41,7 +41,7 @@ class DecoderStage(Chain):
         options = self.options
         self.unit = [ConvUnit(self.channels, options) for _ in range(self.depth)]
         self.enhance = EnhanceBlock(self.channels, self.tpooling, options)
-        self.up = Dense(self.features, options.folded)
+        self.up = Dense(self.features, folded=options.folded, role=Role.NORMALIZED)
         self.upsample = LinearUpsample(self.factor)
         if options.use_norm:
             self.norm = ChannelNorm()

@@ -23,7 +23,7 @@ class EncoderStage(Chain):
     def setup(self):
         options = self.options
         self.unit = [ConvUnit(self.channels, options) for _ in range(self.depth)]
-        self.down = StridedConv(self.features, self.stride, options.folded)
+        self.down = StridedConv(self.features, self.stride, folded=options.folded)
         if options.use_norm:
             self.norm = ChannelNorm(block_width=4 * self.features if options.blocked else None)
 

@@ -3,9 +3,14 @@
 Each layer takes `(x, lengths)`: frames (b, t, c) and the count of real frames of each clip (or None
 for all of them), and gives the same real frames whatever the padding holds. An order of layers is
 written in one list: what is computed, how lengths change and what depends on what come from it.
+
+What training, inference and other formats need to know of a layer is said here too, by the layer:
+`kinds` of its parameters, and `fold`. Which layers a configuration has: params.layers_of.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum, auto
+from typing import Any, ClassVar
 
 import flax.linen as nn
 from jaxtyping import Array
@@ -14,8 +19,47 @@ from l3ac_jax.model.ops import Lengths
 from l3ac_jax.model.reach import Span
 
 
+class Kind(Enum):
+    """What an array of parameters is."""
+
+    MIXING = auto()
+    """kernel, the last axis the outputs, each of which sees all inputs"""
+    FILTERS = auto()
+    """kernel (width, channels), a filter for each channel"""
+    GAIN = auto()
+    """norm of each output's kernel: weight norm"""
+    SCALE = auto()
+    """factor of each channel; initially 1"""
+    RESPONSE = auto()
+    """factor of each channel, less 1; initially 0"""
+    OFFSET = auto()
+    """added to each channel"""
+    FREQUENCY = auto()
+    """of each channel's Snake"""
+
+
+class Role(Enum):
+    """What becomes of a kernel's output."""
+
+    NORMALIZED = auto()
+    """goes to the norm of its block, where norms are on"""
+    RESIDUAL = auto()
+    """is added to what its block was given"""
+    OTHER = auto()
+
+
 class Layer(nn.Module):
     """Frames to frames; if it doesn't say otherwise, to as many, and each by itself."""
+
+    kinds: ClassVar[Mapping[str, Kind]] = {}
+    """of the parameters that are trained, by name; layers inside of this one have their own"""
+
+    def fold(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The parameters of inference for those of training, where `folded` makes a difference.
+
+        Those of layers inside of this one are folded already. Arrays are NumPy's or JAX's.
+        """
+        return params
 
     def reach(self, span: Span) -> Span:
         """The input frames on which these output frames depend."""

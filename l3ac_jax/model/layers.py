@@ -8,6 +8,8 @@ what they are. In bfloat16, weight norm, norms and Snake are still computed in f
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -16,7 +18,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from l3ac_jax.model import ops
-from l3ac_jax.model.layer import Layer
+from l3ac_jax.model.layer import Kind, Layer, Role
 from l3ac_jax.model.ops import Frames, Lengths
 from l3ac_jax.model.reach import Span
 
@@ -41,30 +43,50 @@ def normalized_kernel(kernel: Float[Array, "*k d"], scale: Float[Array, " d"]):
     return kernel * ops.per_channel(scale / norm, kernel)
 
 
-def weight_normed(
-    module: nn.Module, shape: tuple[int, ...], folded: bool, dtype: DTypeLike
-) -> tuple[Array, Array]:
-    """The kernel (weight norm applied) and the bias of a layer, the last axis its output."""
-    kernel = module.param("kernel", kernel_init, shape)
-    bias = module.param("bias", nn.initializers.zeros, shape[-1:])
+class WeightNormed(Layer, kw_only=True):
+    """A layer whose kernel has weight norm, unless it is `folded`."""
 
-    def initial_scale(_key):
-        return jnp.sqrt(jnp.sum(jnp.square(kernel), axis=tuple(range(kernel.ndim - 1))))
+    kinds: ClassVar[Mapping[str, Kind]] = {
+        "kernel": Kind.MIXING,
+        "scale": Kind.GAIN,
+        "bias": Kind.OFFSET,
+    }
+    folded: bool = False
+    role: Role = Role.OTHER
 
-    if not folded:
-        kernel = normalized_kernel(kernel, module.param("scale", initial_scale))
-    return kernel.astype(dtype), bias.astype(dtype)
+    def weights(self, shape: tuple[int, ...], dtype: DTypeLike) -> tuple[Array, Array]:
+        """The kernel (weight norm applied) and the bias, the last axis the output."""
+        kernel = self.param("kernel", kernel_init, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape[-1:])
+
+        def initial_scale(_key):
+            return jnp.sqrt(jnp.sum(jnp.square(kernel), axis=tuple(range(kernel.ndim - 1))))
+
+        if not self.folded:
+            kernel = normalized_kernel(kernel, self.param("scale", initial_scale))
+        return kernel.astype(dtype), bias.astype(dtype)
+
+    def fold(self, params: dict[str, Any]) -> dict[str, Any]:
+        kernel = params["kernel"]
+        norm = (kernel**2).sum(axis=tuple(range(kernel.ndim - 1))) ** 0.5
+        scale = (params["scale"] / norm)[(None,) * (kernel.ndim - 1)]
+        return {"kernel": kernel * scale, "bias": params["bias"]}
 
 
-class Dense(Layer):
+def absorb(layer: dict[str, Any], scale, bias) -> dict[str, Any]:
+    """Parameters of the linear layer that computes layer(x · scale + bias)."""
+    kernel = layer["kernel"]
+    return {"kernel": scale[:, None] * kernel, "bias": bias @ kernel + layer.get("bias", 0)}
+
+
+class Dense(WeightNormed):
     """Weight-normed linear layer on each frame (a convolution of width 1)."""
 
     features: int
-    folded: bool = False
 
     @nn.compact
     def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t d"]:
-        kernel, bias = weight_normed(self, (x.shape[-1], self.features), self.folded, x.dtype)
+        kernel, bias = self.weights((x.shape[-1], self.features), x.dtype)
         y = ops.dense(x, kernel)
         return y + ops.per_channel(bias, y)
 
@@ -82,8 +104,10 @@ def torch_uniform(fan_in: int):
 class PlainDense(Layer):
     """Linear layer without weight norm, initialized as PyTorch does."""
 
+    kinds: ClassVar[Mapping[str, Kind]] = {"kernel": Kind.MIXING, "bias": Kind.OFFSET}
     features: int
     use_bias: bool = True
+    role: Role = Role.OTHER
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n d"]:
@@ -96,13 +120,12 @@ class PlainDense(Layer):
         return y + ops.per_channel(bias, y)
 
 
-class Conv(Layer):
+class Conv(WeightNormed):
     """Weight-normed convolution of odd width, zero-padded to the same length."""
 
     features: int
     width: int
     dilation: int = 1
-    folded: bool = False
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t d"]:
         return self.valid(ops.pad_frames(ops.mask_frames(x, lengths), self.halo))
@@ -111,7 +134,7 @@ class Conv(Layer):
     def valid(self, x: Frames) -> Float[Array, "b u d"]:
         """The convolution of the frames that have `halo` neighbours on either side."""
         shape = (self.width, x.shape[-1], self.features)
-        kernel, bias = weight_normed(self, shape, self.folded, x.dtype)
+        kernel, bias = self.weights(shape, x.dtype)
         y = ops.conv(x, kernel, self.dilation)
         return y + ops.per_channel(bias, y)
 
@@ -123,12 +146,12 @@ class Conv(Layer):
         return span.widen(self.halo, self.halo)
 
 
-class DepthwiseConv(Layer):
+class DepthwiseConv(WeightNormed):
     """Weight-normed convolution of each channel by itself, zero-padded to the same length."""
 
+    kinds: ClassVar[Mapping[str, Kind]] = {**WeightNormed.kinds, "kernel": Kind.FILTERS}
     width: int
     dilation: int = 1
-    folded: bool = False
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
         return self.valid(ops.pad_frames(ops.mask_frames(x, lengths), self.halo))
@@ -136,7 +159,7 @@ class DepthwiseConv(Layer):
     @nn.compact
     def valid(self, x: Frames) -> Float[Array, "b u c"]:
         """The convolution of the frames that have `halo` neighbours on either side."""
-        kernel, bias = weight_normed(self, (self.width, x.shape[-1]), self.folded, x.dtype)
+        kernel, bias = self.weights((self.width, x.shape[-1]), x.dtype)
         y = ops.depthwise_conv(x, kernel, self.dilation)
         return y + ops.per_channel(bias, y)
 
@@ -148,17 +171,16 @@ class DepthwiseConv(Layer):
         return span.widen(self.halo, self.halo)
 
 
-class StridedConv(Layer):
+class StridedConv(WeightNormed):
     """Weight-normed convolution whose stride is its width; divides `t` and `lengths` by it."""
 
     features: int
     stride: int
-    folded: bool = False
 
     @nn.compact
     def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u d"]:
         shape = (self.stride, x.shape[-1], self.features)
-        kernel, bias = weight_normed(self, shape, self.folded, x.dtype)
+        kernel, bias = self.weights(shape, x.dtype)
         y = ops.strided_conv(x, kernel)
         return y + ops.per_channel(bias, y)
 

@@ -5,12 +5,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from l3ac_jax.model import ops
-from l3ac_jax.model.layer import Layer
+from l3ac_jax.model.layer import Kind, Layer
 from l3ac_jax.model.ops import Frames, Lengths
 from l3ac_jax.model.ops.blocks import in_blocks
 
 NORM_EPS = 1e-8
 RESPONSE_EPS = 1e-6  # ConvNeXt-V2's own
+
+AFFINE = {"scale": Kind.SCALE, "bias": Kind.OFFSET}
+RESPONSE = {"gamma": Kind.RESPONSE, "beta": Kind.OFFSET}
 
 
 def affine(module: nn.Module, x: Frames) -> Frames:
@@ -23,6 +26,7 @@ def affine(module: nn.Module, x: Frames) -> Frames:
 class ChannelNorm(Layer):
     """Layer norm over the channels of each frame; folded, its affine part is elsewhere."""
 
+    kinds = AFFINE
     folded: bool = False
     eps: float = NORM_EPS
     block_width: int | None = None
@@ -49,6 +53,8 @@ class GRN(Layer):
     so that its response is 1 but for 1e-8; unlike ConvNeXt-V2's, which compares channels.
     """
 
+    kinds = RESPONSE
+
     @nn.compact
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
         gamma = self.param("gamma", nn.initializers.zeros, x.shape[-1:]).astype(x.dtype)
@@ -62,6 +68,8 @@ class ResponseNorm(Layer):
     A channel's response is its norm over the clip's real frames, divided by the mean of all
     channels' norms.
     """
+
+    kinds = RESPONSE
 
     @nn.compact
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:

@@ -1,16 +1,19 @@
-"""Parameter trees as files see them: flat, by path, and compared with what a network needs."""
+"""Parameter trees by path: their layers, and how they differ from what a network needs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
+import flax.linen as nn
 import numpy as np
+from flax.linen.module import InterceptorContext
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from l3ac_jax.config import CodecConfig
+from l3ac_jax.model.layer import Kind, Layer
 from l3ac_jax.model.network import abstract_params
 
 
@@ -24,10 +27,62 @@ def unflatten(leaves: Mapping[str, Any]) -> dict[str, Any]:
     return unflatten_dict(dict(leaves), sep="/")
 
 
-@cache  # tracing the network takes a second
+class Located(NamedTuple):
+    """A layer, which knows its settings but has no parameters, and where it stands."""
+
+    layer: Layer
+    frames: int | None
+    """that it gives for a token; None where it gives something else than frames of channels"""
+    parents: tuple[Layer, ...]
+    """the layers that it is a part of, the outermost first"""
+
+    def inside(self, kind: type[Layer]) -> bool:
+        """Whether it is a part of such a layer."""
+        return any(isinstance(parent, kind) for parent in self.parents)
+
+
 def expected_params(config: CodecConfig) -> Mapping[str, Any]:
     """Shape and type of each parameter of a configuration's network, by path."""
-    return MappingProxyType(flatten(abstract_params(config)))
+    return _traced(config)[0]
+
+
+def layers_of(config: CodecConfig) -> Mapping[str, Located]:
+    """Each layer of a configuration's network, by path: "encoder/front/merge"."""
+    return _traced(config)[1]
+
+
+def paths_of(config: CodecConfig, kind: Kind) -> frozenset[str]:
+    """The paths of all parameters of a kind."""
+    return frozenset(
+        f"{path}/{name}"
+        for path, located in layers_of(config).items()
+        for name, found in located.layer.kinds.items()
+        if found is kind and f"{path}/{name}" in expected_params(config)
+    )
+
+
+@cache  # tracing the network takes a second
+def _traced(config: CodecConfig) -> tuple[Mapping[str, Any], Mapping[str, Located]]:
+    """The parameters and the layers of a network, as it computes a single token."""
+    found: dict[str, tuple[Layer, int | None]] = {}
+
+    def note(method: Any, args: Any, kwargs: Any, context: InterceptorContext) -> Any:
+        result = method(*args, **kwargs)
+        layer = context.module
+        if isinstance(layer, Layer) and context.method_name in ("__call__", "valid"):
+            frames = result.shape[1] if result.ndim == 3 else None
+            found["/".join(layer.path)] = (layer.clone(parent=None), frames)
+        return result
+
+    with nn.intercept_methods(note):
+        params = flatten(abstract_params(config))
+
+    def located(path: str) -> Located:
+        names = path.split("/")
+        around = ["/".join(names[:count]) for count in range(1, len(names))]
+        return Located(*found[path], tuple(found[outer][0] for outer in around if outer in found))
+
+    return MappingProxyType(params), MappingProxyType({path: located(path) for path in found})
 
 
 def mismatches(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:

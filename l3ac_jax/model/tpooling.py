@@ -4,15 +4,23 @@ TPooling(x, K) = AvgPool_K(MaxPool_K(|x|)), stride 1: the envelope of the signal
 samples. K = 1 is the signal itself, sign included.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from l3ac_jax.config.model import TPoolingConfig
 from l3ac_jax.model import ops
-from l3ac_jax.model.layer import Layer
-from l3ac_jax.model.layers import BlockOptions, Dense, PlainDense, weight_normed
-from l3ac_jax.model.norms import affine
+from l3ac_jax.model.layer import Layer, Role
+from l3ac_jax.model.layers import (
+    BlockOptions,
+    Dense,
+    PlainDense,
+    WeightNormed,
+    absorb,
+)
+from l3ac_jax.model.norms import AFFINE, affine
 from l3ac_jax.model.ops import Frames, Lengths, Signal
 from l3ac_jax.model.ops.blocks import in_blocks
 from l3ac_jax.model.ops.pooling import average_pool, max_pool
@@ -39,19 +47,17 @@ def pooling_reach(width: int) -> int:
     return 2 * (width // 2)
 
 
-class TrendBranch(Layer):
+class TrendBranch(WeightNormed):
     """TPooling at one scale, then a weight-normed convolution of width 7 to a few channels."""
 
     pooling: int
     features: int
     dilation: int = 1
     absolute: bool = True
-    folded: bool = False
 
     @nn.compact
     def __call__(self, x: Signal, lengths: Lengths = None) -> Float[Array, "b t d"]:
-        shape = (CONV_WIDTH, 1, self.features)
-        kernel, bias = weight_normed(self, shape, self.folded, x.dtype)
+        kernel, bias = self.weights((CONV_WIDTH, 1, self.features), x.dtype)
         trend = ops.mask_frames(tpool(x, self.pooling, self.absolute, lengths), lengths)
         y = ops.signal_conv(trend, kernel[:, 0], self.dilation)
         return y + ops.per_channel(bias, y)
@@ -61,12 +67,8 @@ class TrendBranch(Layer):
         return span.widen(pad, pad)
 
 
-def _branch(
-    tpooling: TPoolingConfig, kernel: int, features: int, dilation: int, folded: bool
-) -> TrendBranch:
-    """Where the pooling is ablated, the dilation stays."""
-    pooling = kernel if tpooling.enabled else 1
-    return TrendBranch(pooling, features, dilation, tpooling.absolute, folded)
+def _pooling(tpooling: TPoolingConfig, kernel: int) -> int:
+    return kernel if tpooling.enabled else 1
 
 
 def _widest(branches, span: Span) -> Span:
@@ -82,14 +84,20 @@ class TConv(Layer):
     options: BlockOptions = BlockOptions()
 
     def setup(self):
-        folded, kernels = self.options.folded, self.tpooling.encoder_kernels
+        folded, tpooling = self.options.folded, self.tpooling
+        kernels = tpooling.encoder_kernels
         self.branch = [
-            # dilation as published: kernel // 99 + 1
-            _branch(self.tpooling, kernel, CHANNELS_PER_BRANCH, kernel // 99 + 1, folded)
+            TrendBranch(
+                _pooling(tpooling, kernel),
+                CHANNELS_PER_BRANCH,
+                kernel // 99 + 1,  # as published
+                tpooling.absolute,
+                folded=folded,
+            )
             for kernel in kernels
         ]
-        self.expand = Dense(4 * CHANNELS_PER_BRANCH * len(kernels), folded)
-        self.merge = Dense(self.features, folded)
+        self.expand = Dense(4 * CHANNELS_PER_BRANCH * len(kernels), folded=folded)
+        self.merge = Dense(self.features, folded=folded)
 
     def __call__(self, x: Signal, lengths: Lengths = None) -> Frames:
         views = [branch(x, lengths) for branch in self.branch]
@@ -119,12 +127,19 @@ class EnhanceBlock(Layer):
     options: BlockOptions = BlockOptions()
 
     def setup(self):
+        folded, tpooling = self.options.folded, self.tpooling
         self.branch = [
-            # dilation as published: kernel // 2 + 1
-            _branch(self.tpooling, kernel, 1, kernel // 2 + 1, self.options.folded)
-            for kernel in self.tpooling.decoder_kernels
+            TrendBranch(
+                _pooling(tpooling, kernel),
+                1,
+                kernel // 2 + 1,  # as published, also where the pooling is ablated
+                tpooling.absolute,
+                folded=folded,
+                role=Role.NORMALIZED,
+            )
+            for kernel in tpooling.decoder_kernels
         ]
-        self.norm = ClipNorm(self.options.folded)
+        self.norm = ClipNorm(folded)
         self.merge = PlainDense(self.channels)
 
     def __call__(
@@ -139,6 +154,10 @@ class EnhanceBlock(Layer):
         leader = ops.at_least_float32(x[..., 0])
         return [branch(leader, lengths)[..., 0] for branch in self.branch]
 
+    def fold(self, params: dict[str, Any]) -> dict[str, Any]:
+        folded = dict(params)
+        return folded | {"merge": absorb(folded["merge"], **folded.pop("norm"))}
+
     def local_reach(self, span: Span) -> Span:
         return _widest(self.branch, span)
 
@@ -149,6 +168,7 @@ class EnhanceBlock(Layer):
 class ClipNorm(Layer):
     """InstanceNorm: each signal to zero mean and unit variance over its clip's real frames."""
 
+    kinds = AFFINE
     folded: bool = False
 
     @nn.compact

@@ -4,6 +4,7 @@ Shapes: b batch, n frames, h heads, f feature width; q queries, k keys, m distan
 """
 
 import math
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -11,8 +12,8 @@ from jaxtyping import Array, Float
 
 from l3ac_jax.config.model import TransformerConfig
 from l3ac_jax.model import ops
-from l3ac_jax.model.layer import Chain, Layer, chain
-from l3ac_jax.model.layers import LinearUpsample, PlainDense, StridedConv
+from l3ac_jax.model.layer import Chain, Layer, Role, chain
+from l3ac_jax.model.layers import LinearUpsample, PlainDense, StridedConv, absorb
 from l3ac_jax.model.norms import ChannelNorm
 from l3ac_jax.model.ops import Frames, Lengths
 from l3ac_jax.model.ops.attention import causal_attention, causal_bias
@@ -30,17 +31,17 @@ def feed_forward_width(features: int) -> int:
 class PositionBias(Layer):
     """Learned bias of each head by distance: an MLP on the distance itself.
 
-    Folded, the table of what the MLP gives for each distance.
+    Folded, the table of what the MLP gives for each distance, unless `distances` is None: no bound.
     """
 
     features: int
-    distances: int
+    distances: int | None
     folded: bool = False
 
     @nn.compact
     def __call__(self, distances: int) -> Float[Array, "m h"]:
         """The biases of distances 0 to `distances` - 1."""
-        if self.folded:
+        if self.folded and self.distances is not None:
             table = self.param("table", nn.initializers.zeros, (self.distances, HEADS))
             return table[:distances]
         hidden = self.features // 2
@@ -48,6 +49,17 @@ class PositionBias(Layer):
         x = nn.silu(PlainDense(hidden, name="hidden_0")(x))
         x = nn.silu(PlainDense(hidden, name="hidden_1")(x))
         return PlainDense(HEADS, name="output")(x)
+
+    def fold(self, params: dict[str, Any]) -> dict[str, Any]:
+        if self.distances is None:
+            return params
+        kernel = params["hidden_0"]["kernel"]
+        library = kernel.__array_namespace__()
+        x = library.arange(self.distances, dtype=kernel.dtype)[:, None]
+        for name in ("hidden_0", "hidden_1"):
+            x = x @ params[name]["kernel"] + params[name]["bias"][None]
+            x = x * (1 + library.tanh(x / 2)) / 2  # SiLU
+        return {"table": x @ params["output"]["kernel"] + params["output"]["bias"][None]}
 
 
 class TransformerLayer(Layer):
@@ -60,14 +72,13 @@ class TransformerLayer(Layer):
     folded: bool = False
 
     def setup(self):
-        inner = HEADS * (self.features // 4)
         self.attention_norm = ChannelNorm(self.folded, LAYER_NORM_EPS)
-        self.qkv = PlainDense(3 * inner, use_bias=self.folded)
-        self.out = PlainDense(self.features, use_bias=False)
+        self.qkv = PlainDense(3 * self.width, use_bias=self.folded)
+        self.out = PlainDense(self.features, use_bias=False, role=Role.RESIDUAL)
         self.feed_forward_norm = ChannelNorm(self.folded, LAYER_NORM_EPS)
-        width = feed_forward_width(self.features)
-        self.feed_forward_in = PlainDense(2 * width, use_bias=self.folded)
-        self.feed_forward_out = PlainDense(self.features, use_bias=False)
+        hidden = feed_forward_width(self.features)
+        self.feed_forward_in = PlainDense(2 * hidden, use_bias=self.folded)
+        self.feed_forward_out = PlainDense(self.features, use_bias=False, role=Role.RESIDUAL)
 
     def __call__(self, x: Frames, bias: Float[Array, "#h q k"]) -> Frames:
         """`bias` also says what is seen: (h, window, window or 2·window)."""
@@ -79,6 +90,19 @@ class TransformerLayer(Layer):
         x = x + self.out(attended.reshape(batch, frames, -1))
         content, gate = jnp.split(self.feed_forward_in(self.feed_forward_norm(x)), 2, axis=-1)
         return x + self.feed_forward_out(content * ops.gelu(gate))
+
+    @property
+    def width(self) -> int:
+        """Of all heads together."""
+        return HEADS * (self.features // 4)
+
+    def fold(self, params: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "qkv": absorb(params["qkv"], **params["attention_norm"]),
+            "out": params["out"],
+            "feed_forward_in": absorb(params["feed_forward_in"], **params["feed_forward_norm"]),
+            "feed_forward_out": params["feed_forward_out"],
+        }
 
     def reach(self, span: Span) -> Span:
         if self.attention == "full" or math.isinf(span.first):
@@ -103,9 +127,8 @@ class LocalTransformer(Layer):
             for _ in range(self.depth)
         ]
         if not rotary:
-            # full attention has no largest distance, so its MLP cannot become a table
-            folded = self.folded and self.attention == "local"
-            self.position_bias = PositionBias(self.features, 2 * self.window, folded)
+            distances = None if self.attention == "full" else 2 * self.window
+            self.position_bias = PositionBias(self.features, distances, self.folded)
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
         x = ops.mask_frames(x, lengths)
@@ -145,7 +168,7 @@ class EncoderTransformer(Chain):
             return
         before = config.encoder_depth // 2
         self.long = _transformer(self, before, rate)
-        self.down = StridedConv(self.features, rate, self.folded)
+        self.down = StridedConv(self.features, rate, folded=self.folded)
         self.short = _transformer(self, config.encoder_depth - before)
 
     @property

@@ -1,11 +1,13 @@
 """Residual units: what the stages of encoder and decoder are made of."""
 
+from typing import Any
+
 from jaxtyping import Array, Float
 
 from l3ac_jax.model import ops
 from l3ac_jax.model.activations import Snake
-from l3ac_jax.model.layer import Chain, Layer
-from l3ac_jax.model.layers import BlockOptions, Conv, Dense, DepthwiseConv
+from l3ac_jax.model.layer import Chain, Layer, Role
+from l3ac_jax.model.layers import BlockOptions, Conv, Dense, DepthwiseConv, absorb
 from l3ac_jax.model.norms import GRN, ChannelNorm, ResponseNorm
 from l3ac_jax.model.ops import Frames, Lengths
 from l3ac_jax.model.ops.blocks import in_blocks
@@ -26,15 +28,17 @@ class ConvUnit(Layer):
 
     def setup(self):
         folded = self.options.folded
-        self.depthwise = DepthwiseConv(self.width, self.dilation, folded)
+        self.depthwise = DepthwiseConv(
+            self.width, self.dilation, folded=folded, role=Role.NORMALIZED
+        )
         if self.options.use_norm:
             self.norm = ChannelNorm(folded)
-        self.expand = Dense(4 * self.channels, folded)
+        self.expand = Dense(4 * self.channels, folded=folded)
         if self.options.activation == "snake":
             self.snake = Snake()
         if self._compares_channels or not folded:
             self.grn = ResponseNorm() if self._compares_channels else GRN()
-        self.project = Dense(self.channels, folded)
+        self.project = Dense(self.channels, folded=folded, role=Role.RESIDUAL)
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
         halo = self.depthwise.halo
@@ -58,6 +62,15 @@ class ConvUnit(Layer):
     def _compares_channels(self) -> bool:
         return self.options.grn == "convnext_v2"
 
+    def fold(self, params: dict[str, Any]) -> dict[str, Any]:
+        folded = dict(params)
+        if not self._compares_channels:
+            grn = folded.pop("grn")
+            folded["project"] = absorb(folded["project"], 1 + grn["gamma"], grn["beta"])
+        if self.options.use_norm:
+            folded["expand"] = absorb(folded["expand"], **folded.pop("norm"))
+        return folded
+
     def reach(self, span: Span) -> Span:
         return WHOLE_CLIP if self._compares_channels else self.local_reach(span)
 
@@ -76,9 +89,9 @@ class LegacyUnit(Layer):
     def setup(self):
         folded = self.options.folded
         self.snake_in = Snake()
-        self.conv = Conv(self.channels, self.width, self.dilation, folded)
+        self.conv = Conv(self.channels, self.width, self.dilation, folded=folded)
         self.snake_out = Snake()
-        self.project = Dense(self.channels, folded)
+        self.project = Dense(self.channels, folded=folded, role=Role.RESIDUAL)
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
         # Snake keeps zeros, so padding before it is padding of the convolution

@@ -6,8 +6,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from l3ac_jax.config import CodecConfig
+from l3ac_jax.model.decoder import DecoderStage
+from l3ac_jax.model.layer import Kind, Role
+from l3ac_jax.model.layers import WeightNormed
 from l3ac_jax.model.network import init_params
-from l3ac_jax.model.params import flatten, unflatten
+from l3ac_jax.model.params import flatten, layers_of, unflatten
 
 PUBLISHED_DEVIATION = 0.02
 BRANCH_SHARE = 0.2
@@ -35,18 +38,20 @@ def initial_params(config: CodecConfig, initialization: str, key: jax.Array) -> 
     if initialization == "published":
         return params
     leaves = flatten(params)
-    for path in [path for path in leaves if path.endswith("/scale")]:
-        layer = path.removesuffix("/scale")
-        kernel = leaves.get(f"{layer}/kernel")  # a norm has none
-        if kernel is None or not _is_scaled(layer):
+    for path, located in layers_of(config).items():
+        layer = located.layer
+        if not isinstance(layer, WeightNormed) or not _is_scaled(path, layer):
             continue
-        kernel = kernel * (_fan_in(layer, kernel.shape) ** -0.5 / PUBLISHED_DEVIATION)
-        if layer.endswith("/project"):
+        kernel, filters = leaves[f"{path}/kernel"], layer.kinds["kernel"] is Kind.FILTERS
+        inputs = kernel.shape[0] if filters else int(np.prod(kernel.shape[:-1]))
+        kernel = kernel * (inputs**-0.5 / PUBLISHED_DEVIATION)
+        if layer.role is Role.RESIDUAL:
             kernel = kernel * BRANCH_SHARE
-        if layer.startswith("decoder/stage_") and layer.endswith("/depthwise"):
+        if filters and located.inside(DecoderStage):
             kernel = kernel.at[:, 1::2].set(DETRENDED_GAIN * detrended(kernel[:, 1::2]))
-        leaves[f"{layer}/kernel"] = kernel
-        leaves[path] = jnp.sqrt(jnp.square(kernel).sum(axis=tuple(range(kernel.ndim - 1))))
+        leaves[f"{path}/kernel"] = kernel
+        norm = jnp.sqrt(jnp.square(kernel).sum(axis=tuple(range(kernel.ndim - 1))))
+        leaves[f"{path}/scale"] = norm
     return unflatten(leaves)
 
 
@@ -58,12 +63,6 @@ def detrended(kernel: Float[Array, "width channels"]) -> Float[Array, "width cha
     return kernel - jnp.asarray(trends.T @ trends, kernel.dtype) @ kernel
 
 
-def _is_scaled(layer: str) -> bool:
-    if layer.startswith("encoder/"):
-        return True
-    normalized = layer.endswith(("/depthwise", "/up")) or "/enhance/branch_" in layer
-    return layer.startswith("decoder/") and normalized
-
-
-def _fan_in(layer: str, shape: tuple[int, ...]) -> int:
-    return shape[0] if layer.endswith("/depthwise") else int(np.prod(shape[:-1]))
+def _is_scaled(path: str, layer: WeightNormed) -> bool:
+    in_decoder = path.startswith("decoder/")
+    return path.startswith("encoder/") or (in_decoder and layer.role is Role.NORMALIZED)

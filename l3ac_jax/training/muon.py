@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -28,17 +29,23 @@ class Matrix(NamedTuple):
 
 
 def muon(
-    learning_rate: Array, b1: Array, params: Any, eps: float, weight_decay: float
+    learning_rate: Array,
+    b1: Array,
+    params: Any,
+    eps: float,
+    weight_decay: float,
+    filters: Collection[str] = (),
 ) -> optax.GradientTransformation:
     """Orthogonal updates for the matrices of `params`, AdamW for everything else.
 
     Both with Nesterov's momentum, as optax has them.
 
     `params` needs shapes only; what is updated is all of it in one vector, as `ravel_pytree` has
-    it. Matrices are the kernels that mix channels, a convolution's with all its inputs as rows;
-    those of one shape are computed together, which saves most of the time to compile.
+    it. Matrices are the kernels but for `filters` (their paths), which don't mix channels; a
+    convolution's has all its inputs as rows. Those of one shape are computed together, which saves
+    most of the time to compile.
     """
-    matrices, size = _matrices(params)
+    matrices, size = _matrices(params, filters)
     groups = {_name(matrix) for matrix in matrices}
     axes: Any = {name: optax.contrib.MuonDimensionNumbers(1, 2) for name in groups}
     grouped = optax.contrib.muon(
@@ -62,13 +69,13 @@ def muon(
     return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
 
 
-def _matrices(params: Any) -> tuple[list[Matrix], int]:
+def _matrices(params: Any, filters: Collection[str]) -> tuple[list[Matrix], int]:
     """The matrices among the parameters, and the number of all parameters."""
     found, start = [], 0
     for path, leaf in jax.tree.leaves_with_path(params):
-        names = [key.key for key in path]
+        name = "/".join(key.key for key in path)
         inputs, outputs = math.prod(leaf.shape[:-1]), leaf.shape[-1]
-        mixes = names[-1] == "kernel" and "depthwise" not in names
+        mixes = name.endswith("/kernel") and name not in filters
         if mixes and min(inputs, outputs) >= LEAST_WIDTH:
             found.append(Matrix(start, inputs, outputs))
         start += leaf.size

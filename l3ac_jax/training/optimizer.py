@@ -1,7 +1,7 @@
 """Optimizers from optax under the three-phase one-cycle schedule; AdamW as PyTorch has it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,19 +62,19 @@ def one_cycle(config: OptimizerConfig, steps: int) -> OneCycle:
 
 
 def make_optimizer(
-    config: OptimizerConfig, steps: int, params: Any
+    config: OptimizerConfig, steps: int, params: Any, filters: Collection[str] = ()
 ) -> optax.GradientTransformation:
     """Clipping by the global norm, then the configuration's method on the schedule.
 
     It updates one vector, all parameters as `ravel_pytree` has them: one by one they are thousands
-    of operations to compile. Of `params` only the shapes are looked at. The schedule's values are
-    in the state, as `hyperparams` of its second part.
+    of operations to compile. Of `params` only the shapes are looked at; `filters` as in `muon`. The
+    schedule's values are in the state, as `hyperparams` of its second part.
     """
     schedule = one_cycle(config, steps)
 
     def method(learning_rate, b1) -> optax.GradientTransformation:
         if config.method == "muon":
-            return muon(learning_rate, b1, params, config.eps, config.weight_decay)
+            return muon(learning_rate, b1, params, config.eps, config.weight_decay, filters)
         return optax.adamw(
             learning_rate, b1, BETA2, eps=config.eps, weight_decay=config.weight_decay
         )

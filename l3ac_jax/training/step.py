@@ -18,6 +18,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from l3ac_jax.config.training import TrainingConfig
+from l3ac_jax.model.layer import Kind
+from l3ac_jax.model.params import paths_of
 from l3ac_jax.model.precision import stated_products
 from l3ac_jax.training.initialization import initial_params
 from l3ac_jax.training.objective import Batch, Objective, Terms
@@ -159,7 +161,8 @@ class Steps:
         return unravel(old + share * (new - old))
 
     def _optimizer(self, params: dict) -> optax.GradientTransformation:
-        return make_optimizer(self.config.optimizer, self.total, params)
+        filters = paths_of(self.objective.config, Kind.FILTERS)
+        return make_optimizer(self.config.optimizer, self.total, params, filters)
 
     def _discriminator_optimizer(self, params: dict) -> optax.GradientTransformation:
         discriminator = self.config.discriminator

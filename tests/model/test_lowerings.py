@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from l3ac_jax.model import ops
-from l3ac_jax.model.layers import BlockOptions, ConvUnit
+from l3ac_jax.model.layers import BlockOptions
 from l3ac_jax.model.ops.backend import ACCELERATOR, CPU, lowerings, use_lowerings
 from l3ac_jax.model.ops.blocks import HIDDEN_VALUES
 from l3ac_jax.model.ops.snake import snake
+from l3ac_jax.model.units import ConvUnit
 from l3ac_jax.training.attention import attention
 from l3ac_jax.training.discriminators import WeightNormConv
 

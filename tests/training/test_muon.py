@@ -14,6 +14,7 @@ SHAPES = {
     "b": {"conv": {"kernel": (3, 8, 6), "scale": (6,)}, "out": {"kernel": (7, 16, 1)}},
     "c": {"expand": {"kernel": (8, 32)}},
 }
+FILTERS = {"a/depthwise/kernel"}
 MATRICES = {("a", "expand"), ("b", "conv"), ("c", "expand")}
 LEARNING_RATE = 1e-2
 
@@ -29,7 +30,8 @@ def run(weight_decay=0.0, steps=3):
     """Parameters before and after each step, and the gradients."""
     rng = np.random.default_rng(0)
     params = tree_of(rng)
-    optimizer = muon(jnp.asarray(LEARNING_RATE), jnp.asarray(0.9), params, 1e-8, weight_decay)
+    rate, momentum = jnp.asarray(LEARNING_RATE), jnp.asarray(0.9)
+    optimizer = muon(rate, momentum, params, 1e-8, weight_decay, FILTERS)
     vector, unravel = ravel_pytree(params)
     state = optimizer.init(vector)
     seen, gradients = [params], [tree_of(rng) for _ in range(steps)]
