@@ -1,12 +1,29 @@
 """Settings of every test: strict shapes, and annotations that are checked while the tests run."""
 
+import atexit
+import ctypes
+import gc
 import os
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 from threading import Thread
 
 # One thread of PyTorch for each worker of pytest: with more than there are processors, most of
 # them wait for each other, and the tests against PyTorch take twice the time.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# One cache of compiled programs for all tests of this session, its workers and what they start:
+# each program is compiled once. A new one each time, so that no test passes because of an old one.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    programs = tempfile.mkdtemp(prefix="l3ac_jax_tests_")
+    atexit.register(shutil.rmtree, programs, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = programs
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+    # With a limit, here one that is never reached, JAX locks the folder while it reads or writes:
+    # without, one worker may read what another has half written.
+    os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**36)
 
 import huggingface_hub.constants as hub_constants
 import jax

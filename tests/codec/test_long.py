@@ -21,10 +21,13 @@ from l3ac_jax.codec.long.spool import Spool, SpoolError
 from l3ac_jax.model.network import Network
 from l3ac_jax.model.reach import Span
 from tests.model.oracle import QUICK_COMPILE, codec_of, rms, speech
+from tests.rounding import assert_same_tokens
 from tests.small_configs import ABLATED_CONFIGS
 
 # Two float32 evaluations of the same audio: the seeded official weights' own error is 2e-5.
 AUDIO_RMS = 3e-5
+# The same features as sums in another order, which differ by up to 1e-6.
+SUMS = 1e-5
 # All ways in which neighbours come in: windows, compression, positions, more and fewer stages.
 CONFIGS = ["baseline", "compress3", "compress2_rotary", "compress2_decoder_depth2", "three_stages"]
 SECONDS = 0.06
@@ -48,17 +51,19 @@ def test_pieces_give_the_tokens_and_the_audio_of_one_pass(name, monkeypatch):
     audio = speech(int(SECONDS * 16000) + 1)
     features, tokens = whole.encode_audio(audio)
     part_features, part_tokens = pieces.encode_audio(audio)
-    np.testing.assert_array_equal(part_tokens, tokens)
-    np.testing.assert_allclose(part_features, features, atol=1e-5)  # sums in another order
+    assert_same_tokens(whole, audio, part_tokens, tokens)
+    same = np.asarray(part_tokens == tokens)
+    np.testing.assert_allclose(part_features[same], features[same], atol=SUMS)
     assert rms(np.asarray(pieces.decode(tokens)) - whole.decode(tokens)) < AUDIO_RMS
     by_features = pieces.decode_audio(features)
     assert rms(np.asarray(by_features) - whole.decode(tokens)) < AUDIO_RMS
 
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="about how XLA rounds on CPUs")
-def test_features_of_a_published_size_are_the_same_to_the_bit_in_pieces():
+def test_features_of_a_published_size_are_in_pieces_what_they_are_in_one_pass(monkeypatch):
+    """But for rounding: XLA adds up in an order that depends on the shape and the processor."""
+    monkeypatch.setattr(long_encoding, "CONVOLUTION_SECONDS", 2)
     codec = codec_of("3kbps")
-    seconds, hop = 25, codec.config.encoder_hop
+    seconds, hop = 5, codec.config.encoder_hop
     audio = speech(seconds * codec.sample_rate // hop * hop)
     network = Network(codec.config, folded=True, blocked=True)
     params = {"params": codec._folded}
@@ -68,7 +73,7 @@ def test_features_of_a_published_size_are_the_same_to_the_bit_in_pieces():
     pieces = Pieces(encoder._samples, encoder._convolved)
     parts = [*pieces.push(audio[0]), *pieces.finish()]
     assert len(parts) > 1
-    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=SUMS)
 
 
 def test_clips_of_a_batch_end_where_their_lengths_say(monkeypatch):
@@ -76,8 +81,12 @@ def test_clips_of_a_batch_end_where_their_lengths_say(monkeypatch):
     audio = np.stack([speech(700)[0], speech(700, offset=9000)[0]])
     lengths = np.array([700, 401])
     tokens = whole.encode(audio, lengths)
-    np.testing.assert_array_equal(pieces.encode(audio, lengths), tokens)
     frames = -(-lengths // whole.hop_length)
+    in_pieces = pieces.encode(audio, lengths)
+    for clip, length, count, *rows in zip(audio, lengths, frames, in_pieces, tokens, strict=True):
+        ours, expected = (np.asarray(row)[None, :count] for row in rows)
+        assert_same_tokens(whole, clip[None, :length], ours, expected)
+    assert not np.asarray(in_pieces)[1, frames[1] :].any()
     difference = np.asarray(pieces.decode(tokens, frames)) - whole.decode(tokens, frames)
     assert rms(difference) < AUDIO_RMS
     assert not np.asarray(pieces.decode(tokens, frames))[1, frames[1] * whole.hop_length :].any()
@@ -91,7 +100,7 @@ def test_audio_may_come_in_any_pieces(monkeypatch):
     parts = [encoder.push(audio[:, a:b]) for a, b in itertools.pairwise(cuts)]
     assert sum(part.shape[1] for part in parts) > 0  # known before the end
     tokens = np.concatenate([*parts, encoder.finish()], axis=1)
-    np.testing.assert_array_equal(tokens, whole.encode(audio))
+    assert_same_tokens(whole, audio, tokens, whole.encode(audio))
     audio_parts = list(pieces.decode_chunks(tokens))
     assert len(audio_parts) > 3
     decoded = np.concatenate(audio_parts, axis=1)

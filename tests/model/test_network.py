@@ -22,9 +22,9 @@ from l3ac_jax.model.network import Network
 from l3ac_jax.model.params import flatten
 from l3ac_jax.official.names import official_places
 from tests.model.oracle import QUICK_COMPILE, Pair, codec_of, pair, quickly_compiled, rms, speech
+from tests.rounding import ROUNDING_MARGIN
 from tests.small_configs import SMALL_CONFIGS
 
-ROUNDING_MARGIN = 1e-4
 CLIPS = 5
 
 
@@ -82,7 +82,7 @@ def check_tokens(oracle: Pair, tokens, exact_features) -> None:
     boundary = np.abs(levels - np.floor(levels) - 0.5).min(axis=-1)
     differs = np.asarray(tokens) != exact
     assert not np.any(differs & (boundary > ROUNDING_MARGIN))
-    assert differs.mean() < 0.01
+    assert differs.sum() <= 1 + 0.01 * differs.size
 
 
 @pytest.mark.parametrize("name", [*SMALL_CONFIGS, *PUBLISHED])
