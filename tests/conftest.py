@@ -14,15 +14,15 @@ from threading import Thread
 # them wait for each other, and the tests against PyTorch take twice the time.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# One cache of compiled programs for all tests of this session, its workers and what they start:
-# each program is compiled once. A new one each time, so that no test passes because of an old one.
+# One cache of compiled programs for all tests of a session, its workers and what they start: each
+# program is compiled once. A new one each time, so that no test passes because of an old one.
 if "PYTEST_XDIST_WORKER" not in os.environ:
-    programs = tempfile.mkdtemp(prefix="l3ac_jax_tests_")
-    atexit.register(shutil.rmtree, programs, ignore_errors=True)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = programs
+    cache = tempfile.mkdtemp(prefix="l3ac_jax_tests_")
+    atexit.register(shutil.rmtree, cache, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{cache}/compiled"
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
     # With a limit, here one that is never reached, JAX locks the folder while it reads or writes:
-    # without, one worker may read what another has half written.
+    # without, a worker may read what another has half written.
     os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**36)
 
 import huggingface_hub.constants as hub_constants
@@ -43,6 +43,27 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # checks its arguments itself, and the tests hold it to its own errors.
 # What imports the network is therefore imported later, inside the fixtures.
 install_import_hook(["l3ac_jax.model", "l3ac_jax.training"], "beartype.beartype")
+
+
+# A worker that took more would not leave room for the programs that tests start.
+LARGE = 2.5e9
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bounded_memory():
+    """Give compiled programs back when a file's tests leave much behind."""
+    yield
+    if resident_bytes() > LARGE:
+        jax.clear_caches()
+        gc.collect()
+        if sys.platform.startswith("linux"):
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+def resident_bytes() -> int:
+    """Memory of this process, where the system says it like Linux."""
+    status = Path("/proc/self/statm")
+    return int(status.read_text().split()[1]) * os.sysconf("SC_PAGESIZE") if status.exists() else 0
 
 
 @pytest.fixture
@@ -88,9 +109,9 @@ def model_folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def compiled(tmp_path_factory) -> Path:
-    """One cache for all tests: each shape is compiled once."""
-    return tmp_path_factory.mktemp("cache")
+def compiled() -> Path:
+    """What commands take for the user's cache: compiled programs are those of all tests."""
+    return Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).parent
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +126,7 @@ def small_codec(model_folder):
 def command_cache(compiled, monkeypatch):
     """The commands' cache and settings, and this process's own again afterwards."""
     monkeypatch.setenv("L3AC_JAX_CACHE", str(compiled))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")  # which has precedence
     names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
     before = {name: getattr(jax.config, name) for name in names}
     yield

@@ -268,9 +268,9 @@ def test_workers_end_with_a_script_that_does_not_close_its_loader(numbered, tmp_
         assert len(workers) == 3
         if end is not None:
             script.send_signal(end)
-        _, errors = script.communicate(timeout=60)
+        _, errors = script.communicate(timeout=600)
     assert end is not None or (script.returncode, errors) == (0, "")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and (any(map(is_running, workers)) or memory.exists()):
         time.sleep(0.05)
     assert not any(map(is_running, workers)) and not memory.exists()

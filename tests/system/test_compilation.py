@@ -1,7 +1,5 @@
 """The line about compiling appears while something is compiled, and only then."""
 
-import time
-
 import jax
 import pytest
 
@@ -14,31 +12,49 @@ from l3ac_jax.system.compilation import (
     CompilationTime,
 )
 
-PATIENCE = 0.05
+
+@pytest.fixture
+def wait(monkeypatch):
+    """Call it for the timers that run to end; no other time passes, on any machine."""
+    running = []
+
+    class Timer:
+        def __init__(self, seconds, function):
+            assert seconds == compilation.PATIENCE_SECONDS
+            self.function = function
+
+        def start(self):
+            running.append(self)
+
+        def cancel(self):
+            if self in running:
+                running.remove(self)
+
+    def wait():
+        while running:
+            running.pop().function()
+
+    monkeypatch.setattr(compilation.threading, "Timer", Timer)
+    return wait
 
 
 @pytest.fixture
-def shown(monkeypatch):
-    monkeypatch.setattr(compilation, "PATIENCE_SECONDS", PATIENCE)
+def shown():
     return []
 
 
 @pytest.fixture
-def notice(shown):
+def notice(shown, wait):
     notice = CompilationNotice(shown.append)
     yield notice
     notice.close()
-
-
-def wait() -> None:
-    time.sleep(4 * PATIENCE)
 
 
 def compiled() -> None:
     jax.monitoring.record_event_duration_secs(COMPILED, 0.0)
 
 
-def test_a_long_compilation_shows_the_line_once(notice, shown):
+def test_a_long_compilation_shows_the_line_once(notice, shown, wait):
     notice("compiling")
     jax.monitoring.record_event(REQUESTED)
     assert shown == []
@@ -51,7 +67,7 @@ def test_a_long_compilation_shows_the_line_once(notice, shown):
 
 
 @pytest.mark.parametrize("end", [compiled, lambda: jax.monitoring.record_event(FOUND)])
-def test_what_is_quick_or_found_shows_nothing(notice, shown, end):
+def test_what_is_quick_or_found_shows_nothing(notice, shown, wait, end):
     notice("compiling")
     jax.monitoring.record_event(REQUESTED)
     end()
@@ -59,7 +75,7 @@ def test_what_is_quick_or_found_shows_nothing(notice, shown, end):
     assert shown == []
 
 
-def test_a_program_found_first_does_not_hide_the_next_one(notice, shown):
+def test_a_program_found_first_does_not_hide_the_next_one(notice, shown, wait):
     notice("compiling")
     jax.monitoring.record_event(REQUESTED)
     jax.monitoring.record_event(FOUND)
@@ -68,7 +84,7 @@ def test_a_program_found_first_does_not_hide_the_next_one(notice, shown):
     assert shown == ["compiling"]
 
 
-def test_a_closed_notice_is_silent(shown):
+def test_a_closed_notice_is_silent(shown, wait):
     notice = CompilationNotice(shown.append)
     notice("compiling")
     jax.monitoring.record_event(REQUESTED)

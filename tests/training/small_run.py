@@ -98,15 +98,18 @@ def start_training(
     cache: Path,
     *words: str,
     program: Sequence[str] = ("experiments/train.py",),
+    may_begin_anew: bool = False,
     **variables: str,
 ) -> subprocess.Popen:
-    """The command in a process of its own; programs compiled once are taken from `cache`."""
+    """The command in a process of its own, and no other, for however long that compiles."""
     environment = {
         **os.environ,
         "L3AC_JAX_CACHE": str(cache),
         "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
         **variables,
     }
+    if not may_begin_anew:
+        environment["L3AC_JAX_BEGUN_ANEW"] = "1"
     command = [sys.executable, *program, config, "--run-dir", run, *words]
     return subprocess.Popen(
         [*map(str, command)],
@@ -127,9 +130,12 @@ def run_training(
     code: int = 0,
     variables: Mapping[str, str] = MappingProxyType({}),
     program: Sequence[str] = ("experiments/train.py",),
+    may_begin_anew: bool = False,
 ) -> str:
     """Run the command to its end, insist on its exit code, and return what it printed."""
-    process = start_training(config, run, cache, *words, program=program, **variables)
-    output, _ = process.communicate(timeout=600)
+    process = start_training(
+        config, run, cache, *words, program=program, may_begin_anew=may_begin_anew, **variables
+    )
+    output, _ = process.communicate(timeout=3600)
     assert process.returncode == code, output
     return output

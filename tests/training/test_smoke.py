@@ -41,7 +41,7 @@ def test_the_smoke_run_reaches_its_expected_loss(run):
     assert found.keys() == expected.keys() and len(expected) == 3
     # The curve of another machine is not the same: rounding decides on tokens, and these on more.
     last = max(expected)
-    assert found[last] == pytest.approx(expected[last], rel=0.2)
+    assert found[last] < 1.2 * expected[last]
     assert entries[-1]["stft"] < 0.7 * first
 
 

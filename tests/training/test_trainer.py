@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import jax
@@ -143,9 +144,10 @@ def test_a_run_killed_at_any_moment_comes_to_the_same_parameters(finished, confi
         process = start_training(config, run, cache)
         wait_for_step(run, stop, process)
         time.sleep(moments.random() * 0.05)
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
-        assert process.returncode == -signal.SIGKILL, output
+        assert process.returncode in (-signal.SIGKILL, 0), output  # 0: it ended before the signal
     assert "going on from step" in run_training(config, run, cache)
     assert_same_to_the_bit(run, finished[0])
     # Each step stands there once, though some were taken twice.
@@ -153,16 +155,20 @@ def test_a_run_killed_at_any_moment_comes_to_the_same_parameters(finished, confi
     assert steps_of(run, "evaluation") == [15, 30, STEPS]
 
 
+# So many steps that the run does not end before it is asked to, on any machine.
+ENDLESS = ("--training.epochs", "1000")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes_saves_and_leaves(finished, config, cache, tmp_path, number):
     run = tmp_path / "run"
-    process = start_training(config, run, cache)
+    process = start_training(config, run, cache, *ENDLESS)
     wait_for_step(run, 7, process)
     os.killpg(process.pid, number)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=3600)
     assert process.returncode == 128 + number, output
     last = steps_of(run, "train")[-1]
-    assert 7 <= last < STEPS
+    assert last >= 7
     assert f"{number.name}: saved at step {last}" in output
     for name, array in saved_arrays(run, last).items():
         assert np.isfinite(array).all(), name
@@ -176,7 +182,9 @@ def test_a_process_that_compiled_for_long_leaves_its_run_to_a_new_one(finished, 
         "train.LONG_COMPILATION_SECONDS = 0.0; sys.exit(train.main())"
     )
     variables = {"JAX_LOG_COMPILES": "1", "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs")}
-    output = run_training(config, run, tmp_path, variables=variables, program=("-c", program))
+    output = run_training(
+        config, run, tmp_path, variables=variables, program=("-c", program), may_begin_anew=True
+    )
     first, second = output.split("a new process goes on")
     assert "new run" in first and "going on from step 3" in second
     for name in ("train_generator", "train_discriminators", "of_evaluation"):
@@ -257,11 +265,12 @@ def test_mistakes_cost_one_line_and_nothing_else(finished, config, tmp_path, cap
 
 def test_two_processes_cannot_train_in_one_folder(config, cache, tmp_path):
     run = tmp_path / "run"
-    first = start_training(config, run, cache)
+    first = start_training(config, run, cache, *ENDLESS)
     try:
         while not (run / "lock").exists() and first.poll() is None:
             time.sleep(0.01)
-        assert "another process is training here" in run_training(config, run, cache, code=2)
+        output = run_training(config, run, cache, *ENDLESS, code=2)
+        assert "another process is training here" in output
     finally:
         os.killpg(first.pid, signal.SIGKILL)
         first.communicate()
@@ -275,7 +284,7 @@ def test_two_connected_processes_train_one_model(corpus, cache, tmp_path):
         address = f"localhost:{free.getsockname()[1]}"
     words = ("--coordinator", address, "--processes", "2", "--process")
     both = [start_training(config, run, cache, *words, str(i)) for i in range(2)]
-    outputs = [process.communicate(timeout=300)[0] for process in both]
+    outputs = [process.communicate(timeout=3600)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert "2 x cpu in 2 processes" in outputs[0]
     assert steps_of(run, "train") == list(range(1, STEPS // 2 + 1))
