@@ -1,5 +1,7 @@
 """What may be claimed of tokens that two programs compute: equal, but where rounding decides."""
 
+from functools import partial
+
 import jax
 import numpy as np
 
@@ -41,6 +43,7 @@ def _scaled(codec: L3AC, audio: np.ndarray) -> np.ndarray:
         is_projected = quantizer.features != len(quantizer.levels)
         return quantizer.project_in(features) if is_projected else features
 
-    found = Network(codec.config).apply({"params": codec.params}, audio, method=latents)
+    compute = jax.jit(partial(Network(codec.config).apply, method=latents))
+    found = compute({"params": codec.params}, audio)
     steps = np.asarray(codec.config.quantizer.levels) - 1
     return np.asarray(squash(found), np.float64) * steps

@@ -9,8 +9,7 @@ from tests.rounding import _scaled, assert_same_tokens
 def test_only_a_token_on_a_boundary_may_differ(small_codec):
     audio = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 600)).astype(np.float32)
     tokens = np.asarray(small_codec.encode(audio))
-    scaled = _scaled(small_codec, audio)
-    levels = small_codec.levels(tokens)
+    scaled, levels = _scaled(small_codec, audio), small_codec.levels(tokens)
     np.testing.assert_array_equal(np.round(scaled), levels)  # or the tokens are not these values'
     distance = np.abs(scaled - np.floor(scaled) - 0.5).min(axis=-1)[0]
     nearest, farthest = distance.argmin(), distance.argmax()

@@ -18,8 +18,8 @@ __all__ = ["ChunkedEncoder"]
 class ChunkedEncoder:
     """Encodes audio that comes in pieces of any size, each of C channels by itself.
 
-    All tokens together are those of `codec.encode` of all pieces together. Memory does not grow
-    with the length, except for models without bounds (see `L3AC.has_bounds`).
+    All tokens together are those of `codec.encode` of all pieces together, however they are cut.
+    Memory does not grow with the length, except for models without bounds (see `L3AC.has_bounds`).
     """
 
     def __init__(self, codec: L3AC, channels: int = 1):

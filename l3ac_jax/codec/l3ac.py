@@ -216,7 +216,9 @@ class L3AC:
     def is_long(self, samples: int) -> bool:
         """Whether a clip of so many samples is coded in pieces, with less memory.
 
-        The tokens are the same, the audio but for rounding; decoding takes twice the time.
+        The audio is the same but for float32 rounding, and so are the tokens: one can differ where
+        a value lies within rounding of the boundary between two levels. Decoding takes twice the
+        time.
         """
         return self.has_bounds and samples > LONG_SECONDS * self.sample_rate
 

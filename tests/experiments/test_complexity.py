@@ -63,7 +63,7 @@ def test_a_model_is_counted_measured_and_drawn(complexity, tmp_path):
     assert model["published"] is None
     (speed,) = model["speed"]
     assert (speed["seconds"], speed["batch"], speed["failure"]) == (0.05, 2, None)
-    assert 0 < speed["encode"] < 10 and 0 < speed["decode"] < 10
+    assert speed["encode"] > 0 and speed["decode"] > 0
     assert speed["memory_mib"] > 0 and speed["device"]
     assert "small.toml" in done.stdout and "weight-normed" in done.stdout
     assert found["counted"] == COUNTED

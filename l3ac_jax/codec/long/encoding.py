@@ -1,8 +1,9 @@
 """Encoding recordings of any length, in memory that does not grow with them.
 
 The encoder's convolutions and its transformer are applied to overlapping pieces (pieces.py), so
-that the tokens are those of one pass: on a CPU to the bit, because residual units and norms are
-computed in blocks of one size (model/ops/blocks.py).
+that the features are those of one pass but for float32 rounding, and the tokens those of one pass
+but where a value lies within rounding of the boundary between two levels. On a CPU few do: residual
+units and norms are computed in blocks of one size (model/ops/blocks.py).
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ they need.
 
 XLA rounds a layer otherwise for another number of frames, and a rounding decides one token of some
 ten thousand. So the number in a block depends on the width alone, with zeros after the last frame,
-and the encoder's norms are computed in blocks too: clips of 13 s and longer have the same features
-to the bit, whatever their length, in one pass or in pieces.
+and the encoder's norms are computed in blocks too. What is left differs with the processor's
+vectors: of the features of 25 s in pieces, all were those of one pass to the bit with AVX-512, and
+221 of 533,248 differed by up to 1e-6 without.
 """
 
 import math
