@@ -19,7 +19,7 @@ def checked_audio(audio: ArrayLike) -> np.ndarray:
         raise ValueError(f"audio must have shape (clips, samples), got {array.shape}{hint}")
     if array.size == 0:
         raise ValueError(f"audio is empty: shape {array.shape}; at least one sample is needed")
-    return array.astype(np.float32)
+    return array.astype(np.float32, copy=False)
 
 
 def checked_integers(values: ArrayLike, what: str) -> np.ndarray:
@@ -45,7 +45,7 @@ def checked_features(features: ArrayLike, width: int) -> np.ndarray:
         raise ValueError(f"features must be floating point, got {array.dtype}")
     if array.ndim != 3 or array.shape[2] != width or array.size == 0:
         raise ValueError(f"features must have shape (clips, tokens, {width}), got {array.shape}")
-    return array.astype(np.float32)
+    return array.astype(np.float32, copy=False)
 
 
 def checked_lengths(lengths: ArrayLike | None, shape: tuple[int, ...], unit: str) -> np.ndarray:
@@ -74,7 +74,10 @@ def clear_padding(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def require_finite(values: np.ndarray, counts: np.ndarray, what: str) -> None:
-    bad = ~np.isfinite(values) & _valid(values, counts)
+    finite = np.isfinite(values)
+    if finite.all():
+        return
+    bad = ~finite & _valid(values, counts)
     if bad.any():
         clip, frame = np.argwhere(bad)[0][:2]
         value = values[clip, frame]

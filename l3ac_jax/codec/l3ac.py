@@ -340,6 +340,8 @@ class L3AC:
 
     @staticmethod
     def _padded(values: np.ndarray, frames: int) -> np.ndarray:
+        if frames == values.shape[1]:
+            return values
         widths = [(0, 0), (0, frames - values.shape[1])] + [(0, 0)] * (values.ndim - 2)
         return np.pad(values, widths)
 
