@@ -122,7 +122,7 @@ def twice_padded_stft(audio: torch.Tensor, size: int) -> torch.Tensor:
     hop = size // 4
     side = (size - hop) // 2
     x = pad(audio[:, None], (side, side - audio.shape[1] % -hop), mode="reflect")[:, 0]
-    window = torch.hann_window(size, dtype=x.dtype)
+    window = torch.hann_window(size, dtype=x.dtype, device=x.device)
     return torch.stft(x, size, hop, window=window, return_complex=True)[..., 2:-2]
 
 

@@ -79,7 +79,7 @@ def mel_loss(
     """
     total = generated.new_zeros(())
     for size, count in bands.items():
-        filters = _mel_filters(sample_rate, size, count).to(generated.dtype)
+        filters = _mel_filters(sample_rate, size, count).to(generated)
         a, b = (filters @ _spectrogram(audio, size) for audio in (generated, reference))
         log_a, log_b = (x.clamp(floor).log10() for x in (a, b))
         total = total + l1_loss(log_a, log_b) + magnitude_weight * l1_loss(a, b)
@@ -88,7 +88,7 @@ def mel_loss(
 
 def _spectrogram(audio: torch.Tensor, size: int) -> torch.Tensor:
     """(batch, bins, frames) of magnitudes."""
-    window = torch.hann_window(size, dtype=audio.dtype)
+    window = torch.hann_window(size, dtype=audio.dtype, device=audio.device)
     return torch.stft(audio, size, size // 4, window=window, return_complex=True).abs()
 
 
@@ -139,9 +139,14 @@ SAMPLES = 320 * FRAMES
 class WhisperFeatures:
     """The output of tiny.en's encoder; `weights` has OpenAI's names and any floating type."""
 
-    def __init__(self, weights: Mapping[str, NDArray], dtype: torch.dtype = torch.float32):
+    def __init__(
+        self,
+        weights: Mapping[str, NDArray],
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+    ):
         self.weights = {
-            name.removeprefix("encoder."): torch.from_numpy(np.array(array)).to(dtype)
+            name.removeprefix("encoder."): torch.from_numpy(np.array(array)).to(device, dtype)
             for name, array in weights.items()
             if name.startswith("encoder.")
         }
@@ -182,9 +187,9 @@ class WhisperFeatures:
 
 def log_mel(audio: torch.Tensor) -> torch.Tensor:
     """(batch, samples) of 30 s -> Whisper's normalized log-mel spectrogram (batch, 80, 3000)."""
-    window = torch.hann_window(400, dtype=audio.dtype)
+    window = torch.hann_window(400, dtype=audio.dtype, device=audio.device)
     spectra = torch.stft(audio, 400, 160, window=window, return_complex=True)[..., :-1]
-    filters = _mel_filters(16000, 400, BANDS).to(audio.dtype)
+    filters = _mel_filters(16000, 400, BANDS).to(audio)
     levels = (filters @ spectra.abs().square()).clamp(min=1e-10).log10()
     return (torch.maximum(levels, levels.max() - 8) + 4) / 4
 

@@ -45,6 +45,8 @@ Terms = dict[str, torch.Tensor]
 class OfficialTraining:
     """The steps of a run of `total` steps; trains `codec` in place, in the codec's own dtype.
 
+    Everything is moved to `device` ("cuda"), the codec's network too; batches may be there already.
+
     `whisper` are the weights of Whisper's encoder under OpenAI's names, and `seed` that of the
     discriminators' initial values; both are needed only where the configuration weights their
     terms. One `step` is one batch of the official loop, without its gradient accumulation.
@@ -58,8 +60,10 @@ class OfficialTraining:
         whisper: Mapping[str, NDArray] | None = None,
         seed: int = 0,
         tuned: bool = False,
+        device: str = "cpu",
     ):
-        self.codec, self.config, self.tuned = codec, config, tuned
+        self.codec, self.config, self.tuned, self.device = codec, config, tuned, device
+        codec.network.to(device)
         parameters = list(codec.network.parameters())
         self.dtype = parameters[0].dtype
         self.optimizer = official_optimizer(config.optimizer, parameters, total, tuned)
@@ -67,19 +71,19 @@ class OfficialTraining:
         if config.loss.perceptual:
             if whisper is None:
                 raise ValueError("the perceptual term needs Whisper's weights")
-            self.whisper = WhisperFeatures(whisper, self.dtype)
+            self.whisper = WhisperFeatures(whisper, self.dtype, device)
         if config.loss.adversarial:
             sizes = config.discriminator
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 self.discriminators = OfficialDiscriminators(
                     sizes.periods, sizes.fft_sizes, sizes.period_widths, sizes.spectrum_width
-                ).to(self.dtype)
+                ).to(device, self.dtype)
             self.discriminator_optimizer = official_optimizer(
                 sizes.optimizer, self.discriminators.parameters(), -(-total // sizes.every), tuned
             )
 
-    def generator_step(self, audio: ArrayLike) -> Terms:
+    def generator_step(self, audio: ArrayLike | torch.Tensor) -> Terms:
         """One step of the codec on (batch, samples): `loss`, and each term before weighting."""
         self.codec.network.train()
         with self._weights_kept(), _frozen(self.discriminators):
@@ -88,7 +92,7 @@ class OfficialTraining:
             _update(loss, self.codec.network, *self.optimizer, clip_norm)
         return {name: value.detach() for name, value in {"loss": loss, **terms}.items()}
 
-    def objective(self, audio: ArrayLike) -> tuple[torch.Tensor, Terms]:
+    def objective(self, audio: ArrayLike | torch.Tensor) -> tuple[torch.Tensor, Terms]:
         """What a generator step minimizes, and each term of it before weighting."""
         weights, reference = self.config.loss, self._tensor(audio)
         generated = self.codec.network(reference)["generated_audio"]
@@ -118,7 +122,7 @@ class OfficialTraining:
             loss = loss + weights.adversarial * _limited(both, weights.adversarial_maximum)
         return loss, terms
 
-    def discriminator_step(self, audio: ArrayLike) -> Terms:
+    def discriminator_step(self, audio: ArrayLike | torch.Tensor) -> Terms:
         """One step of the discriminators, on audio that is generated without noise: `loss`."""
         assert self.discriminators is not None and self.discriminator_optimizer is not None
         reference = self._tensor(audio)
@@ -132,8 +136,9 @@ class OfficialTraining:
             _update(loss, self.discriminators, *self.discriminator_optimizer, clip_norm)
         return {"loss": loss.detach()}
 
-    def _tensor(self, audio: ArrayLike) -> torch.Tensor:
-        return torch.from_numpy(np.array(audio)).to(self.dtype)
+    def _tensor(self, audio: ArrayLike | torch.Tensor) -> torch.Tensor:
+        tensor = audio if isinstance(audio, torch.Tensor) else torch.from_numpy(np.array(audio))
+        return tensor.to(self.device, self.dtype)
 
     def _weights_kept(self) -> Any:
         """Normalized weights are computed once a step, not for each of two batches."""
@@ -175,7 +180,7 @@ def official_params(codec: OfficialCodec) -> dict[str, NDArray]:
     modules = codec.network.trainable_modules
     tensors = {f"{name}.pt": dict(module.named_parameters()) for name, module in modules.items()}
     return {
-        path: place.to_ours(tensors[place.file][place.name].detach().numpy()).copy()
+        path: place.to_ours(tensors[place.file][place.name].detach().cpu().numpy()).copy()
         for path, place in official_places(codec.config).items()
     }
 
