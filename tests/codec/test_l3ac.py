@@ -174,6 +174,10 @@ def test_a_new_length_is_announced_before_it_is_compiled():
     codec.encode(speech(4000))
     codec.encode(speech(3990))
     assert len(lines) == 1 and "encoder" in lines[0] and "0.25" in lines[0]
+    assert not codec.is_compiled(4000)  # the decoder is not
+    codec.decode(codec.encode(speech(4000)))
+    assert len(lines) == 2 and "decoder" in lines[1]
+    assert codec.is_compiled(3990) and not codec.is_compiled(40000)
 
 
 def test_ablation_switches_change_the_function_but_not_the_parameters(codec):
