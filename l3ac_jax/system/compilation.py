@@ -31,11 +31,15 @@ def keep_compiled_programs() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
+@cache
 def quick_compilation() -> dict[str, bool | int]:
     """Options of `jax.jit` for what runs once: a quarter of the time to compile on a CPU."""
     if jax.default_backend() != "cpu":
         return {}
-    return {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+    # JAX 0.12 no longer has the second.
+    return known_options(
+        {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+    )
 
 
 @cache
@@ -52,7 +56,10 @@ def product_options() -> dict[str, bool]:
 
 
 def known_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Those of `options` that this version of XLA takes."""
+    """Those of `options` that this version of XLA takes: they come and go.
+
+    It is found out with a program that takes some milliseconds.
+    """
 
     def is_known(name: str) -> bool:
         try:

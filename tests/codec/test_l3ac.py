@@ -7,7 +7,8 @@ import pytest
 
 from l3ac_jax.codec.buckets import bucket_tokens
 from l3ac_jax.codec.l3ac import L3AC
-from tests.model.oracle import codec_of, pair, quickly_compiled, rms, speech
+from tests.model.oracle import codec_of, pair
+from tests.quick import quickly_compiled, rms, speech
 from tests.rounding import assert_same_tokens
 
 

@@ -20,7 +20,8 @@ from l3ac_jax.codec.long.pieces import Geometry, Own, Pieces
 from l3ac_jax.codec.long.spool import Spool, SpoolError
 from l3ac_jax.model.network import Network
 from l3ac_jax.model.reach import Span
-from tests.model.oracle import QUICK_COMPILE, codec_of, rms, speech
+from tests.model.oracle import codec_of
+from tests.quick import QUICK_COMPILE, rms, speech
 from tests.rounding import assert_same_tokens
 from tests.small_configs import ABLATED_CONFIGS
 

@@ -16,7 +16,7 @@ from l3ac_jax.evaluation.receptive_field import Field, look_aheads, sample_field
 from l3ac_jax.model.network import Network
 from l3ac_jax.model.params import flatten
 from l3ac_jax.model.reach import Span
-from tests.model.oracle import QUICK_COMPILE
+from tests.quick import QUICK_COMPILE
 from tests.small_configs import SMALL_CONFIGS
 
 SMALL = SMALL_CONFIGS["baseline"]  # hop length 6, window 8

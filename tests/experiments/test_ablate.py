@@ -12,16 +12,15 @@ from PIL import Image
 
 from l3ac_jax.config import dump_config
 from tests.data.trees import speech
+from tests.quick import QUICK_FLAGS
 from tests.training.small_run import ROOT, prepare_corpus, small_experiment
-
-QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
 
 def run(*words: object, cache: Path, code: int) -> subprocess.CompletedProcess:
     done = subprocess.run(
         [sys.executable, "experiments/ablate.py", *map(str, words)],
         cwd=ROOT,
-        env={**os.environ, "L3AC_JAX_CACHE": str(cache), "XLA_FLAGS": QUICK},
+        env={**os.environ, "L3AC_JAX_CACHE": str(cache), "XLA_FLAGS": QUICK_FLAGS},
         capture_output=True,
         text=True,
     )

@@ -12,6 +12,7 @@ from PIL import Image
 from l3ac_jax.config import CodecConfig, ExperimentConfig, dump_config
 from l3ac_jax.evaluation.complexity import COUNTED, complexity_of
 from l3ac_jax.evaluation.complexity_figure import ModelResult, Speed, draw_complexity
+from tests.quick import QUICK_FLAGS
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "complexity.py"
 # One stage, and one layer of each kind: it is compiled, in a process where little else is.
@@ -36,10 +37,7 @@ CONFIG = CodecConfig.model_validate(
 def complexity(tmp_path, compiled):
     """Runs the script in a folder with a small configuration."""
     (tmp_path / "small.toml").write_text(dump_config(ExperimentConfig(model=CONFIG)))
-    environment = os.environ | {
-        "L3AC_JAX_CACHE": str(compiled),
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiles faster
-    }
+    environment = os.environ | {"L3AC_JAX_CACHE": str(compiled), "XLA_FLAGS": QUICK_FLAGS}
 
     def complexity(*words):
         return subprocess.run(

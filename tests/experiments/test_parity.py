@@ -29,7 +29,7 @@ def official():
 @pytest.fixture(scope="module")
 def ours(official):
     from l3ac_jax.oracle.parity import converted
-    from tests.model.oracle import quickly_compiled
+    from tests.quick import quickly_compiled
 
     return quickly_compiled(converted(official, SMALL))
 
@@ -51,7 +51,7 @@ def test_the_two_agree(official, ours, audio):
 def test_wrong_weights_are_noticed(official, ours, audio):
     from l3ac_jax.codec.l3ac import L3AC
     from l3ac_jax.oracle.parity import compare
-    from tests.model.oracle import quickly_compiled
+    from tests.quick import quickly_compiled
 
     wrong = jax.tree.map(lambda leaf: np.asarray(leaf) * np.float32(1.01), ours.params)
     assert not compare(audio, official, quickly_compiled(L3AC(ours.config, wrong))).agrees

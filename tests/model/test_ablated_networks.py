@@ -14,7 +14,7 @@ from l3ac_jax.model.folding import fold
 from l3ac_jax.model.network import Network
 from l3ac_jax.model.norms import ResponseNorm
 from l3ac_jax.official.config import to_official_config
-from tests.model.oracle import QUICK_COMPILE, speech
+from tests.quick import QUICK_COMPILE, speech
 from tests.small_configs import ABLATED_CONFIGS
 
 jit = partial(jax.jit, compiler_options=QUICK_COMPILE)

@@ -27,7 +27,7 @@ from l3ac_jax.model.reach import Span
 from l3ac_jax.model.tpooling import EnhanceBlock, TConv, TrendBranch
 from l3ac_jax.model.transformer import DecoderTransformer, EncoderTransformer, LocalTransformer
 from l3ac_jax.model.units import ConvUnit, LegacyUnit, UnitStack
-from tests.model.oracle import QUICK_COMPILE
+from tests.quick import QUICK_COMPILE
 
 jit = partial(jax.jit, compiler_options=QUICK_COMPILE)
 TPOOLING = TPoolingConfig(encoder_kernels=(1, 5, 11), decoder_kernels=(1, 5, 11))

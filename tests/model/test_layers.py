@@ -20,7 +20,8 @@ from l3ac_jax.model.norms import ChannelNorm
 from l3ac_jax.model.tpooling import EnhanceBlock, TConv, tpool
 from l3ac_jax.model.transformer import LocalTransformer
 from l3ac_jax.model.units import ConvUnit, LegacyUnit
-from tests.model.oracle import QUICK_COMPILE, pair
+from tests.model.oracle import pair
+from tests.quick import QUICK_COMPILE
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 

@@ -21,7 +21,8 @@ from l3ac_jax.config import PUBLISHED
 from l3ac_jax.model.network import Network
 from l3ac_jax.model.params import flatten
 from l3ac_jax.official.names import official_places
-from tests.model.oracle import QUICK_COMPILE, Pair, codec_of, pair, quickly_compiled, rms, speech
+from tests.model.oracle import Pair, codec_of, pair
+from tests.quick import QUICK_COMPILE, quickly_compiled, rms, speech
 from tests.rounding import ROUNDING_MARGIN
 from tests.small_configs import SMALL_CONFIGS
 

@@ -9,7 +9,7 @@ import pytest
 from l3ac_jax.config.training import TrainingConfig
 from l3ac_jax.oracle.codec import seeded_codec
 from l3ac_jax.oracle.training import OfficialTraining, official_params
-from tests.model.oracle import rms, speech
+from tests.quick import rms, speech
 from tests.training.test_discriminators import SMALL
 from tests.training.test_step import NOISELESS
 

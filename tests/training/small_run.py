@@ -102,10 +102,12 @@ def start_training(
     **variables: str,
 ) -> subprocess.Popen:
     """The command in a process of its own, and no other, for however long that compiles."""
+    from tests.quick import QUICK_FLAGS  # which looks for devices
+
     environment = {
         **os.environ,
         "L3AC_JAX_CACHE": str(cache),
-        "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+        "XLA_FLAGS": QUICK_FLAGS,
         **variables,
     }
     if not may_begin_anew:

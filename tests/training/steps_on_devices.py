@@ -23,7 +23,7 @@ CLIPS, SAMPLES, STEPS = 8, 1500, 4
 
 def batch(step: int) -> dict[str, np.ndarray]:
     """Clips of different lengths, one of them empty."""
-    from tests.model.oracle import speech  # which looks for devices
+    from tests.quick import speech  # which looks for devices
 
     audio = np.concatenate([speech(SAMPLES, 9000 * clip + 2000 * step) for clip in range(CLIPS)])
     audio += np.random.default_rng(step).normal(0, 0.02, audio.shape).astype(np.float32)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.quick import QUICK_FLAGS
 from tests.training.small_run import ROOT
 
 
@@ -20,8 +21,8 @@ def run_steps(folder: Path, devices: int, processes: int = 1) -> dict[str, np.nd
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices // processes} "
-        "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+        "JAX_NUM_CPU_DEVICES": str(devices // processes),
+        "XLA_FLAGS": QUICK_FLAGS,
     }
     started = []
     for process in range(processes):

@@ -26,7 +26,7 @@ from l3ac_jax.training.discriminators import (
     aligned_stft,
     normalize,
 )
-from tests.model.oracle import QUICK_COMPILE, speech
+from tests.quick import QUICK_COMPILE, speech
 
 # float32 sums of up to 5120 products, a few layers deep, against float64; relative to the largest
 # value, because sums that cancel keep the error of their terms.

@@ -12,8 +12,8 @@ from l3ac_jax.config import load_config
 from l3ac_jax.model.network import Network, init_params
 from l3ac_jax.model.ops import linear_upsample
 from l3ac_jax.model.params import flatten
-from l3ac_jax.system.compilation import quick_compilation
 from l3ac_jax.training.initialization import detrended, initial_params
+from tests.quick import QUICK_COMPILE
 
 CONFIG = load_config("configs/smoke.toml").model
 KEY = jax.random.key(0)
@@ -23,11 +23,11 @@ KEY = jax.random.key(0)
 def initial(kind: str) -> dict:
     """Parameters; compiled, what the network computes beside them is left out."""
     init = partial(initial_params, CONFIG, kind)
-    return jax.jit(init, compiler_options=quick_compilation())(KEY)
+    return jax.jit(init, compiler_options=QUICK_COMPILE)(KEY)
 
 
 def test_the_published_initialization_is_the_network_s_own():
-    own = jax.jit(partial(init_params, CONFIG), compiler_options=quick_compilation())(KEY)
+    own = jax.jit(partial(init_params, CONFIG), compiler_options=QUICK_COMPILE)(KEY)
     ours = initial("published")
     assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), ours, own))
 
@@ -92,7 +92,7 @@ def test_the_first_gradient_is_a_tenth_at_most():
 
     gradient = jax.jit(
         lambda params: optax.tree.norm(jax.grad(loss)(params)),
-        compiler_options=quick_compilation(),
+        compiler_options=QUICK_COMPILE,
     )
     published, scaled = (float(gradient(initial(kind))) for kind in ("published", "fan_in"))
     assert scaled < published / 10

@@ -11,7 +11,7 @@ from l3ac_jax.config import ConfigError, dump_config, load_config
 from l3ac_jax.config.training import TrainingConfig
 from l3ac_jax.model.network import init_params
 from l3ac_jax.training.objective import Batch, Objective, make_objective
-from tests.model.oracle import QUICK_COMPILE
+from tests.quick import QUICK_COMPILE
 from tests.training.small_run import TINY, TRAINING, small_experiment
 from tests.training.test_step import batch
 

@@ -14,12 +14,13 @@ from l3ac_jax.audio.files import read_audio
 from l3ac_jax.audio.mel import DAC_BANDS, mel_filters
 from l3ac_jax.oracle import losses as official_losses
 from l3ac_jax.training import losses
+from tests.quick import QUICK_COMPILE
 
 SPEECH = Path(__file__).parents[1] / "fixtures" / "librivox_sense_0870.wav"
 RATE = 16000
 
 # Little is computed here: quick compilation is worth more than quick code.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+jit = partial(jax.jit, compiler_options=QUICK_COMPILE)
 
 NAMES = ["waveform", "stft", "mel"]
 SIZES = (32, 64, 128, 256, 512, 1024, 2048)  # of STFT windows; the last one of mel only

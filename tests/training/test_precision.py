@@ -11,7 +11,8 @@ from l3ac_jax.config.training import TrainingConfig
 from l3ac_jax.model.network import Network
 from l3ac_jax.training.objective import make_objective
 from l3ac_jax.training.step import Steps
-from tests.model.oracle import QUICK_COMPILE, pair, rms, speech
+from tests.model.oracle import pair
+from tests.quick import QUICK_COMPILE, rms, speech
 
 SAMPLES = 1500
 NAMES = ["baseline", "compress2_rotary"]

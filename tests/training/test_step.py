@@ -16,7 +16,8 @@ from l3ac_jax.oracle.training import OfficialTraining, official_params
 from l3ac_jax.training.objective import Objective, make_objective
 from l3ac_jax.training.step import Steps, TrainState
 from l3ac_jax.training.whisper_weights import read_whisper_encoder
-from tests.model.oracle import QUICK_COMPILE, pair, rms, speech
+from tests.model.oracle import pair
+from tests.quick import QUICK_COMPILE, rms, speech
 from tests.small_configs import SMALL_CONFIGS
 from tests.training.test_discriminators import SMALL
 

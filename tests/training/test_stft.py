@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from l3ac_jax.training.stft import frame_count, hann_window, magnitude, reflect_pad, root, stft
+from tests.quick import QUICK_COMPILE
 
 # Hops that divide the size and hops that do not, an odd size, a hop above the size.
 FORMS = [(32, 8), (126, 31), (100, 40), (45, 7), (16, 20)]
 PADDINGS = [np.nan, 1e30]
 
 # Little is computed here: quick compilation is worth more than quick code.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+jit = partial(jax.jit, compiler_options=QUICK_COMPILE)
 
 
 def noise(*shape: int) -> np.ndarray:

@@ -40,7 +40,7 @@ from l3ac_jax.training.whisper_weights import (
 )
 from l3ac_jax.weights.hub import DownloadError
 from tests.hub_server import NOBODY, use_endpoint
-from tests.model.oracle import QUICK_COMPILE, speech
+from tests.quick import QUICK_COMPILE, speech
 
 REAL_WEIGHTS = Path(__file__).parents[3] / "shared/weights/whisper_tiny_en_encoder.safetensors"
 SECOND = 16000

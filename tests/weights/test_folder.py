@@ -63,7 +63,7 @@ params["encoder"] = jax.device_put(params["encoder"], devices[3])
 save_model({str(tmp_path / "model")!r}, CONFIG, params)
 """
     root = Path(__file__).parents[2]
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    flags = {"JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu"}
     subprocess.run([sys.executable, "-c", program], check=True, cwd=root, env=flags)
     assert jax.device_count() == 1
     assert_same_trees(load_model(tmp_path / "model")[1], random_params())
