@@ -41,7 +41,9 @@ class DecoderStage(Chain):
         options = self.options
         self.unit = [ConvUnit(self.channels, options) for _ in range(self.depth)]
         self.enhance = EnhanceBlock(self.channels, self.tpooling, options)
-        self.up = Dense(self.features, folded=options.folded, role=Role.NORMALIZED)
+        self.up = Dense(
+            self.features, folded=options.folded, role=Role.NORMALIZED, dtype=options.dtype
+        )
         self.upsample = LinearUpsample(self.factor)
         if options.use_norm:
             self.norm = ChannelNorm()
@@ -62,7 +64,7 @@ class Decoder(Chain):
     def setup(self):
         config, options = self.config, self.options
         dims = config.dims
-        self.input = Conv(dims[0], 3, folded=options.folded)
+        self.input = Conv(dims[0], 3, folded=options.folded, dtype=options.dtype)
         self.stage = [
             DecoderStage(channels, depth, rate, features, self.tpooling, options)
             for channels, depth, rate, features in zip(
@@ -72,7 +74,7 @@ class Decoder(Chain):
         dilations = LAST_LAYER_DILATIONS[config.last_layer]
         self.final = UnitStack(dims[-1], dilations, options, config.last_layer == "legacy")
         self.snake = Snake()
-        self.output = Conv(1, 7, folded=options.folded)
+        self.output = Conv(1, 7, folded=options.folded)  # audio has more than 8 bits
 
     @property
     def layers(self) -> list[Layer]:

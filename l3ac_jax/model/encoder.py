@@ -23,7 +23,9 @@ class EncoderStage(Chain):
     def setup(self):
         options = self.options
         self.unit = [ConvUnit(self.channels, options) for _ in range(self.depth)]
-        self.down = StridedConv(self.features, self.stride, folded=options.folded)
+        self.down = StridedConv(
+            self.features, self.stride, folded=options.folded, dtype=options.dtype
+        )
         if options.use_norm:
             self.norm = ChannelNorm(block_width=4 * self.features if options.blocked else None)
 
@@ -52,7 +54,7 @@ class Encoder(Chain):
             )
         ]
         self.final = UnitStack(dims[-1], (1,) * config.depths[-1], options)
-        self.output = Conv(self.features, 3, folded=options.folded)
+        self.output = Conv(self.features, 3, folded=options.folded, dtype=options.dtype)
 
     @property
     def layers(self) -> list[Layer]:

@@ -27,7 +27,11 @@ kernel_init = nn.initializers.truncated_normal(stddev=0.02, lower=-100.0, upper=
 
 @dataclasses.dataclass(frozen=True)
 class BlockOptions:
-    """What is the same for all convolutional blocks of a model; `dtype` None: as the input."""
+    """What is the same for all convolutional blocks of a model.
+
+    `dtype` is the type to which the factors of matrix products and dense convolutions are rounded;
+    None leaves them as they are. Frames between the layers keep theirs.
+    """
 
     use_norm: bool = True
     activation: str = "snake"
@@ -53,6 +57,7 @@ class WeightNormed(Layer, kw_only=True):
     }
     folded: bool = False
     role: Role = Role.OTHER
+    dtype: DTypeLike | None = None
 
     def weights(self, shape: tuple[int, ...], dtype: DTypeLike) -> tuple[Array, Array]:
         """The kernel (weight norm applied) and the bias, the last axis the output."""
@@ -73,6 +78,11 @@ class WeightNormed(Layer, kw_only=True):
         return {"kernel": kernel * scale, "bias": params["bias"]}
 
 
+def rounded(dtype: DTypeLike | None, *factors: Array) -> tuple[Array, ...]:
+    """The factors of a product in `dtype`, or as they are where it is None."""
+    return factors if dtype is None else tuple(factor.astype(dtype) for factor in factors)
+
+
 def absorb(layer: dict[str, Any], scale, bias) -> dict[str, Any]:
     """Parameters of the linear layer that computes layer(x · scale + bias)."""
     kernel = layer["kernel"]
@@ -87,7 +97,7 @@ class Dense(WeightNormed):
     @nn.compact
     def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t d"]:
         kernel, bias = self.weights((x.shape[-1], self.features), x.dtype)
-        y = ops.dense(x, kernel)
+        y = ops.dense(*rounded(self.dtype, x, kernel)).astype(x.dtype)
         return y + ops.per_channel(bias, y)
 
 
@@ -108,12 +118,13 @@ class PlainDense(Layer):
     features: int
     use_bias: bool = True
     role: Role = Role.OTHER
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n d"]:
         init = torch_uniform(x.shape[-1])
         kernel = self.param("kernel", init, (x.shape[-1], self.features))
-        y = ops.dense(x, kernel.astype(x.dtype))
+        y = ops.dense(*rounded(self.dtype, x, kernel.astype(x.dtype))).astype(x.dtype)
         if not self.use_bias:
             return y
         bias = self.param("bias", init, (self.features,)).astype(x.dtype)
@@ -135,7 +146,7 @@ class Conv(WeightNormed):
         """The convolution of the frames that have `halo` neighbours on either side."""
         shape = (self.width, x.shape[-1], self.features)
         kernel, bias = self.weights(shape, x.dtype)
-        y = ops.conv(x, kernel, self.dilation)
+        y = ops.conv(*rounded(self.dtype, x, kernel), self.dilation).astype(x.dtype)
         return y + ops.per_channel(bias, y)
 
     @property
@@ -181,7 +192,7 @@ class StridedConv(WeightNormed):
     def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u d"]:
         shape = (self.stride, x.shape[-1], self.features)
         kernel, bias = self.weights(shape, x.dtype)
-        y = ops.strided_conv(x, kernel)
+        y = ops.strided_conv(*rounded(self.dtype, x, kernel)).astype(x.dtype)
         return y + ops.per_channel(bias, y)
 
     def reach(self, span: Span) -> Span:

@@ -38,8 +38,10 @@ class Network(nn.Module):
 
     `folded` takes the parameters that `folding` makes. `blocked` computes wide layers a block of
     frames at a time where that is quicker; it is for inference, derivatives would take longer.
-    With `dtype` bfloat16, convolutions and matrix products are computed in it; audio, pooling,
-    norms and the quantizer stay in float32, and so do the parameters.
+    With `dtype` bfloat16, the factors of dense convolutions and matrix products are rounded to it.
+    What does not bear 8 bits stays in float32: the frames between the layers (linear upsampling
+    leaves but small bends of what is faster than a frame), depthwise convolutions, pooling, norms,
+    the quantizer, the last convolution; and so do the parameters.
     """
 
     config: CodecConfig
@@ -58,9 +60,13 @@ class Network(nn.Module):
             dtype=self.dtype,
         )
         self.encoder = Encoder(config.encoder, features, config.tpooling, options)
-        self.encoder_transformer = EncoderTransformer(config.transformer, features, self.folded)
+        self.encoder_transformer = EncoderTransformer(
+            config.transformer, features, self.folded, self.dtype
+        )
         self.quantizer = FSQ(features, config.quantizer.levels, config.quantizer.noise_rate)
-        self.decoder_transformer = DecoderTransformer(config.transformer, features, self.folded)
+        self.decoder_transformer = DecoderTransformer(
+            config.transformer, features, self.folded, self.dtype
+        )
         self.decoder = Decoder(config.decoder, config.tpooling, options)
 
     def __call__(
@@ -92,8 +98,6 @@ class Network(nn.Module):
 
     def decode(self, features: Features, lengths: Lengths = None) -> Signal:
         """(b, n · hop length) audio of quantized features; `lengths` in tokens."""
-        if self.dtype is not None:
-            features = features.astype(self.dtype)
         return run(self._decoding, features, lengths)[0]
 
     def dequantize(self, tokens: Tokens) -> Features:

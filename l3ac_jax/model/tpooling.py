@@ -96,14 +96,14 @@ class TConv(Layer):
             )
             for kernel in kernels
         ]
-        self.expand = Dense(4 * CHANNELS_PER_BRANCH * len(kernels), folded=folded)
-        self.merge = Dense(self.features, folded=folded)
+        dtype = self.options.dtype
+        width = 4 * CHANNELS_PER_BRANCH * len(kernels)
+        self.expand = Dense(width, folded=folded, dtype=dtype)
+        self.merge = Dense(self.features, folded=folded, dtype=dtype)
 
     def __call__(self, x: Signal, lengths: Lengths = None) -> Frames:
         views = [branch(x, lengths) for branch in self.branch]
         views = jnp.concatenate([*views, x[..., None]], axis=-1)
-        if self.options.dtype is not None:
-            views = views.astype(self.options.dtype)
         width = self.expand.features
         return in_blocks(self, views, lengths, 0, width, self.options.blocked)
 

@@ -4,16 +4,18 @@ Shapes: b batch, n frames, h heads, f feature width; q queries, k keys, m distan
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from l3ac_jax.config.model import TransformerConfig
 from l3ac_jax.model import ops
 from l3ac_jax.model.layer import Chain, Layer, Role, chain
-from l3ac_jax.model.layers import LinearUpsample, PlainDense, StridedConv, absorb
+from l3ac_jax.model.layers import LinearUpsample, PlainDense, StridedConv, absorb, rounded
 from l3ac_jax.model.norms import ChannelNorm
 from l3ac_jax.model.ops import Frames, Lengths
 from l3ac_jax.model.ops.attention import causal_attention, causal_bias
@@ -70,15 +72,17 @@ class TransformerLayer(Layer):
     rotary: bool = False
     attention: str = "local"
     folded: bool = False
+    dtype: DTypeLike | None = None
 
     def setup(self):
+        dense = partial(PlainDense, dtype=self.dtype)
         self.attention_norm = ChannelNorm(self.folded, LAYER_NORM_EPS)
-        self.qkv = PlainDense(3 * self.width, use_bias=self.folded)
-        self.out = PlainDense(self.features, use_bias=False, role=Role.RESIDUAL)
+        self.qkv = dense(3 * self.width, use_bias=self.folded)
+        self.out = dense(self.features, use_bias=False, role=Role.RESIDUAL)
         self.feed_forward_norm = ChannelNorm(self.folded, LAYER_NORM_EPS)
         hidden = feed_forward_width(self.features)
-        self.feed_forward_in = PlainDense(2 * hidden, use_bias=self.folded)
-        self.feed_forward_out = PlainDense(self.features, use_bias=False, role=Role.RESIDUAL)
+        self.feed_forward_in = dense(2 * hidden, use_bias=self.folded)
+        self.feed_forward_out = dense(self.features, use_bias=False, role=Role.RESIDUAL)
 
     def __call__(self, x: Frames, bias: Float[Array, "#h q k"]) -> Frames:
         """`bias` also says what is seen: (h, window, window or 2·window)."""
@@ -86,7 +90,8 @@ class TransformerLayer(Layer):
         qkv = self.qkv(self.attention_norm(x)).reshape(batch, frames, 3, HEADS, -1)
         query, key, value = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
         query = query * key.shape[-1] ** -0.5
-        attended = causal_attention(query, key, value, bias.shape[1], bias, self.rotary)
+        heads = rounded(self.dtype, query, key, value)
+        attended = causal_attention(*heads, bias.shape[1], bias, self.rotary).astype(x.dtype)
         x = x + self.out(attended.reshape(batch, frames, -1))
         content, gate = jnp.split(self.feed_forward_in(self.feed_forward_norm(x)), 2, axis=-1)
         return x + self.feed_forward_out(content * ops.gelu(gate))
@@ -119,11 +124,14 @@ class LocalTransformer(Layer):
     position: str = "dynamic_bias"
     attention: str = "local"
     folded: bool = False
+    dtype: DTypeLike | None = None
 
     def setup(self):
         rotary = self.position == "rotary"
         self.layer = [
-            TransformerLayer(self.features, self.window, rotary, self.attention, self.folded)
+            TransformerLayer(
+                self.features, self.window, rotary, self.attention, self.folded, self.dtype
+            )
             for _ in range(self.depth)
         ]
         if not rotary:
@@ -160,6 +168,7 @@ class EncoderTransformer(Chain):
     config: TransformerConfig
     features: int
     folded: bool = False
+    dtype: DTypeLike | None = None
 
     def setup(self):
         config, rate = self.config, self.config.compress_rate
@@ -168,7 +177,7 @@ class EncoderTransformer(Chain):
             return
         before = config.encoder_depth // 2
         self.long = _transformer(self, before, rate)
-        self.down = StridedConv(self.features, rate, folded=self.folded)
+        self.down = StridedConv(self.features, rate, folded=self.folded, dtype=self.dtype)
         self.short = _transformer(self, config.encoder_depth - before)
 
     @property
@@ -188,6 +197,7 @@ class DecoderTransformer(Chain):
     config: TransformerConfig
     features: int
     folded: bool = False
+    dtype: DTypeLike | None = None
 
     def setup(self):
         config, rate = self.config, self.config.compress_rate
@@ -212,5 +222,5 @@ def _transformer(
     config = of.config
     window = config.window_size * rate
     return LocalTransformer(
-        of.features, depth, window, config.position, config.attention, of.folded
+        of.features, depth, window, config.position, config.attention, of.folded, of.dtype
     )

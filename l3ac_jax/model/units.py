@@ -33,12 +33,14 @@ class ConvUnit(Layer):
         )
         if self.options.use_norm:
             self.norm = ChannelNorm(folded)
-        self.expand = Dense(4 * self.channels, folded=folded)
+        self.expand = Dense(4 * self.channels, folded=folded, dtype=self.options.dtype)
         if self.options.activation == "snake":
             self.snake = Snake()
         if self._compares_channels or not folded:
             self.grn = ResponseNorm() if self._compares_channels else GRN()
-        self.project = Dense(self.channels, folded=folded, role=Role.RESIDUAL)
+        self.project = Dense(
+            self.channels, folded=folded, role=Role.RESIDUAL, dtype=self.options.dtype
+        )
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
         halo = self.depthwise.halo
@@ -87,11 +89,11 @@ class LegacyUnit(Layer):
     width: int = 7
 
     def setup(self):
-        folded = self.options.folded
+        folded, dtype = self.options.folded, self.options.dtype
         self.snake_in = Snake()
-        self.conv = Conv(self.channels, self.width, self.dilation, folded=folded)
+        self.conv = Conv(self.channels, self.width, self.dilation, folded=folded, dtype=dtype)
         self.snake_out = Snake()
-        self.project = Dense(self.channels, folded=folded, role=Role.RESIDUAL)
+        self.project = Dense(self.channels, folded=folded, role=Role.RESIDUAL, dtype=dtype)
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
         # Snake keeps zeros, so padding before it is padding of the convolution

@@ -46,7 +46,7 @@ def test_both_halves_are_those_of_float32_but_for_rounding(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_convolutions_and_products_are_computed_in_bfloat16(name):
-    """All but the quantizer's two projections, the bias MLPs, and the decoder's norms."""
+    """All but the quantizer's projections, bias MLPs, trends' gains, and the last convolution."""
     lowered = compiled(name, "__call__", jnp.bfloat16).lower(
         pair(name).params, jnp.asarray(speech(SAMPLES))
     )
@@ -54,8 +54,22 @@ def test_convolutions_and_products_are_computed_in_bfloat16(name):
     products = re.findall(r"stablehlo\.(?:dot_general|convolution).*?: \((.*?)\) ->", text)
     half = sum("bf16" in operands and "f32" not in operands for operands in products)
     mlps = 3 * (2 if name == "baseline" else 0)
+    gains = len(pair(name).config.decoder.rates)
     assert len(products) > 30
-    assert len(products) - half == 2 + mlps, [p for p in products if "f32" in p]
+    assert len(products) - half == 2 + mlps + gains + 1, [p for p in products if "f32" in p]
+
+
+def test_what_upsampling_leaves_is_not_rounded():
+    """A slow straight line with a small bend comes through a decoder's stage as in float32."""
+    config = pair("baseline").config
+    stages = [
+        Network(config, dtype=dtype).bind({}).decoder.stage[0] for dtype in (None, jnp.bfloat16)
+    ]
+    line = jnp.linspace(1, 2, 40)[None, :, None] + jnp.zeros((1, 1, config.decoder.dims[1]))
+    bent = line.at[:, 20:].add(1e-3)
+    exact, rough = (network.decoder.stage[0].upsample(bent) for network in networks)
+    np.testing.assert_array_equal(exact, rough)
+    assert rough.dtype == jnp.float32
 
 
 def test_a_step_in_bfloat16_keeps_parameters_and_losses_in_float32():
