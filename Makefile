@@ -1,16 +1,23 @@
-# make demo and make test do all the set-up that they need, in .venv.
+# make demo and make test do all the set-up that they need, in .venv; make quick in .venv-quick.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+QUICK := .venv-quick
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo test quick lint benchmark clean
 
 demo: $(INSTALLED)
 	$(BIN)/l3ac-jax demo
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2
+
+# With another Python, PYTHON, and the newest packages that it takes: without PyTorch, of which pip's
+# own choice is a CUDA build of several GB.
+quick: $(QUICK)/.installed
+	$(QUICK)/bin/python -m pytest -m quick
+	$(QUICK)/bin/l3ac-jax demo --out build/quick-demo
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -29,5 +36,10 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[torch,train,scores,tokens,dev]'
 	touch $@
 
+$(QUICK)/.installed: pyproject.toml
+	$(PYTHON) -m venv --clear $(QUICK)
+	$(QUICK)/bin/pip install --quiet --editable '.[train,tokens,test]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(QUICK) .pytest_cache .ruff_cache .hypothesis build dist

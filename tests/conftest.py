@@ -4,9 +4,11 @@ import atexit
 import ctypes
 import gc
 import os
+import re
 import shutil
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 
@@ -43,6 +45,29 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # checks its arguments itself, and the tests hold it to its own errors.
 # What imports the network is therefore imported later, inside the fixtures.
 install_import_hook(["l3ac_jax.model", "l3ac_jax.training"], "beartype.beartype")
+
+
+# Without PyTorch (see `make quick`) the comparisons with the official code are left out.
+NEEDS_TORCH = re.compile(
+    r"^(import torch|from (l3ac_jax\.oracle|tests\.model\.oracle))", re.MULTILINE
+)
+left_out: list[Path] = []
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    if collection_path.suffix != ".py" or find_spec("torch"):
+        return None
+    if not NEEDS_TORCH.search(collection_path.read_text(encoding="utf-8")):
+        return None
+    left_out.append(collection_path)
+    return True
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    if left_out:
+        terminalreporter.line(
+            f"left out, as PyTorch is not installed: {len(left_out)} files of tests"
+        )
 
 
 # A worker that took more would not leave room for the programs that tests start.

@@ -64,8 +64,12 @@ def check_model_file(path: str | os.PathLike[str], overwrite: bool) -> None:
     check_output(path, overwrite)
 
 
-def load_model_file(path: str | os.PathLike[str]) -> tuple[CodecConfig, dict[str, Any]]:
+def load_model_file(
+    path: str | os.PathLike[str], trusted: bool = False
+) -> tuple[CodecConfig, dict[str, Any]]:
     """The network, and its parameters as float32 NumPy arrays.
+
+    A `trusted` file is not compared with its network: tracing that takes most of the time to load.
 
     Raises ConfigError for the configuration, WeightsError for a file that is missing, damaged, or
     has other parameters.
@@ -85,7 +89,8 @@ def load_model_file(path: str | os.PathLike[str]) -> tuple[CodecConfig, dict[str
     wrong = [name for name, array in stored.items() if array.dtype.kind != "f"]
     arrays = {name: array.astype(np.float32) for name, array in stored.items()}
     problems = [f"{name}: {stored[name].dtype}, not a floating-point type" for name in wrong]
-    problems += mismatches(arrays, expected_params(config))
+    if not trusted:
+        problems += mismatches(arrays, expected_params(config))
     if problems:
         raise WeightsError(f"{path}: does not fit its configuration:{in_words(problems)}")
     return config, unflatten(arrays)

@@ -44,7 +44,7 @@ def load_params(name: str | os.PathLike[str]) -> tuple[CodecConfig, dict[str, An
         config = published_config(name).model
         return config, from_torch(download_weights(name), config)
     if name in BUNDLED:
-        return load_model_file(BUNDLED_FOLDER / f"{name}{ENDING}")
+        return load_model_file(BUNDLED_FOLDER / f"{name}{ENDING}", trusted=True)
     if name.endswith(ENDING) and Path(name).is_file():
         return load_model_file(name)
     experiment, params = load_model(_model_folder(Path(name)))

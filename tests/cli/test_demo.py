@@ -53,6 +53,7 @@ def test_the_clips_are_speech_in_two_languages_and_music():
         assert 2.6 < info.duration <= 4.0  # one length to compile, that of 4 s
 
 
+@pytest.mark.quick
 def test_all_files_are_there_and_are_what_the_table_says(table_of, tmp_path, small_codec):
     printed, table = table_of()
     folder = tmp_path / "demo"

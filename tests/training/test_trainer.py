@@ -83,6 +83,7 @@ def wait_for_step(run: Path, step: int, process) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.quick
 def test_a_run_leaves_its_configuration_metrics_and_checkpoints(finished, config):
     run, output = finished
     assert load_config(run / "config.toml") == load_config(config)
@@ -134,6 +135,7 @@ def test_a_run_and_its_checkpoints_are_models(finished):
     assert not np.array_equal(kernel, arrays["state['params']['decoder']['output']['kernel']"])
 
 
+@pytest.mark.quick
 def test_a_run_killed_at_any_moment_comes_to_the_same_parameters(finished, config, cache, tmp_path):
     run = tmp_path / "run"
     moments = random.Random(os.getpid())

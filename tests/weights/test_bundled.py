@@ -1,7 +1,9 @@
 """The model that ships with the package: there, as configured, and good enough to be understood."""
 
 from importlib.resources import files
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import l3ac_jax
@@ -9,7 +11,11 @@ from l3ac_jax.audio.files import read_audio
 from l3ac_jax.cli.demo import CLIPS
 from l3ac_jax.config import BUNDLED, DEFAULT_MODEL, named_config
 from l3ac_jax.metrics.speech import stoi
+from l3ac_jax.weights.file import load_model_file
 from l3ac_jax.weights.sources import BUNDLED_FOLDER, list_models
+from tests.rounding import assert_same_tokens
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 @pytest.fixture
@@ -29,9 +35,23 @@ def test_the_default_model_is_bundled():
 def test_a_bundled_model_is_the_one_of_its_configuration(name, no_network):
     codec = l3ac_jax.get_model(name)
     assert codec.config == named_config(name).model
+    load_model_file(BUNDLED_FOLDER / f"{name}.safetensors")  # which compares it with its network
     assert codec.bitrate <= 3000
     assert (BUNDLED_FOLDER / f"{name}.safetensors").stat().st_size < 10e6
     assert name in (BUNDLED_FOLDER / "README.md").read_text()
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.title)
+def test_small_codes_as_it_always_did(clip, no_network):
+    """Its tokens, and every 64th sample of the audio, as they were with JAX 0.10.2."""
+    with np.load(FIXTURES / "small.npz") as kept:
+        tokens, samples = (kept[f"{Path(clip.asset).stem}/{what}"] for what in ("tokens", "audio"))
+    codec = l3ac_jax.get_model("small")
+    audio = read_audio(str(files("l3ac_jax") / "assets" / clip.asset)).samples[:1]
+    assert_same_tokens(codec, audio, codec.encode(audio), tokens[None])
+    # Another order of summing moves samples by some 1e-6; a mistake would by far more.
+    np.testing.assert_allclose(codec.decode(tokens[None])[0, ::64], samples, atol=2e-5)
 
 
 @pytest.mark.parametrize("clip", [clip for clip in CLIPS if clip.domain == "speech"])
