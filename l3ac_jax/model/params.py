@@ -72,6 +72,10 @@ def _traced(config: CodecConfig) -> tuple[Mapping[str, Any], Mapping[str, Locate
         if isinstance(layer, Layer) and context.method_name in ("__call__", "valid"):
             frames = result.shape[1] if result.ndim == 3 else None
             found["/".join(layer.path)] = (layer.clone(parent=None), frames)
+            outer = layer.parent
+            while isinstance(outer, Layer):  # not all are called: the decoder calls parts of stages
+                found.setdefault("/".join(outer.path), (outer.clone(parent=None), None))
+                outer = outer.parent
         return result
 
     with nn.intercept_methods(note):

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from l3ac_jax.config import CodecConfig, load_config
+from l3ac_jax.model.decoder import Decoder, DecoderStage
 from l3ac_jax.model.folding import folded_params
 from l3ac_jax.model.layer import Kind
 from l3ac_jax.model.network import abstract_params
 from l3ac_jax.model.params import expected_params, flatten, layers_of, paths_of, unflatten
+from l3ac_jax.model.tpooling import EnhanceBlock
+from l3ac_jax.model.units import ConvUnit
 from l3ac_jax.official.names import official_places
 from tests.small_configs import ABLATED_CONFIGS, SMALL_CONFIGS
 
@@ -85,6 +88,13 @@ def test_layers_give_the_frames_of_their_place():
         "encoder_transformer/long/position_bias/hidden_0": None,
     }.items():
         assert layers[path].frames == frames, path
+
+
+def test_layers_know_what_they_are_a_part_of():
+    layers = layers_of(SMALL_CONFIGS["baseline"])
+    unit = layers["decoder/stage_1/unit_0/depthwise"]
+    assert [type(parent) for parent in unit.parents] == [Decoder, DecoderStage, ConvUnit]
+    assert unit.inside(DecoderStage) and not unit.inside(EnhanceBlock)
 
 
 def test_filters_are_the_depthwise_convolutions():
