@@ -15,8 +15,10 @@ from typing import Annotated
 
 import tyro
 
-USER_ERROR = 2
-INTERRUPTED = 130
+from l3ac_jax.cli.run import run_command
+from l3ac_jax.errors import ArgumentError
+
+PROGRAM = "convert_torch_weights.py"
 
 
 def convert(
@@ -40,7 +42,9 @@ def convert(
 
     if to_torch:
         if config is not None:
-            raise ValueError("--config goes with .pt files; a model folder has its own config.toml")
+            raise ArgumentError(
+                "--config goes with .pt files; a model folder has its own config.toml"
+            )
         converted = convert_to_torch(source, target, overwrite).model
         written = "five .pt files and the official config.toml"
     else:
@@ -54,17 +58,9 @@ def convert(
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns 0, 2 for mistakes in what was given, 130 when interrupted."""
-    try:
-        tyro.cli(convert, prog="convert_torch_weights.py", description=__doc__, args=argv)
-    except SystemExit as end:  # help, or a command line that makes no sense
-        return end.code if isinstance(end.code, int) else USER_ERROR
-    except KeyboardInterrupt:
-        print("convert_torch_weights.py: interrupted, nothing was written", file=sys.stderr)
-        return INTERRUPTED
-    except (ValueError, OSError, ImportError) as error:
-        print(f"convert_torch_weights.py: error: {error}", file=sys.stderr)
-        return USER_ERROR
-    return 0
+    return run_command(
+        PROGRAM, lambda: tyro.cli(convert, prog=PROGRAM, description=__doc__, args=argv)
+    )
 
 
 if __name__ == "__main__":

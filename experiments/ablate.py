@@ -22,7 +22,6 @@ The budget is one of steps, not of time: the learning rate's schedule is laid ov
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -31,10 +30,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from command import FAILED, run_command
 from rich.console import Console
 
+from l3ac_jax.cli.run import FAILED, run_command
 from l3ac_jax.config.layers import split_overrides
+from l3ac_jax.errors import ArgumentError, OutputError, UserError
 
 if TYPE_CHECKING:
     from l3ac_jax.evaluation.ablation import AblationRun, Variant
@@ -87,25 +87,25 @@ def ablate(options: Options, overrides: list[str]) -> int:
         with exclusive(options.out / ".lock"):
             return _run_all(options, variants, runs, clips)
     except FolderInUseError:
-        raise ValueError(f"{options.out}: another ablation is running there") from None
+        raise OutputError(f"{options.out}: another ablation is running there") from None
 
 
 def _check(options: Options) -> None:
     from l3ac_jax.evaluation.report import METRICS
 
     if not options.configs:
-        raise ValueError("CONFIG: at least one configuration file is needed")
+        raise ArgumentError("CONFIG: at least one configuration file is needed")
     if options.workers < 1:
-        raise ValueError(f"--workers: at least 1 is needed, got {options.workers}")
+        raise ArgumentError(f"--workers: at least 1 is needed, got {options.workers}")
     if options.steps is not None and options.steps < 1:
-        raise ValueError(f"--steps: at least 1 is needed, got {options.steps}")
+        raise ArgumentError(f"--steps: at least 1 is needed, got {options.steps}")
     if not options.seeds or min(options.seeds) < 0:
-        raise ValueError(f"--seeds: one or more numbers from 0: got {options.seeds}")
+        raise ArgumentError(f"--seeds: one or more numbers from 0: got {options.seeds}")
     if not options.metrics:
-        raise ValueError(f"--metrics: at least one of {', '.join(METRICS)}")
+        raise ArgumentError(f"--metrics: at least one of {', '.join(METRICS)}")
     for name in options.metrics:
         if name not in METRICS:
-            raise ValueError(f"--metrics: {name!r} is none of {', '.join(METRICS)}")
+            raise ArgumentError(f"--metrics: {name!r} is none of {', '.join(METRICS)}")
 
 
 def _run_all(
@@ -185,7 +185,7 @@ def _evaluate_all(
 
             try:
                 report = evaluate_run(run, clips, str(options.data), settings, show)
-            except (ValueError, OSError) as error:
+            except (UserError, OSError) as error:
                 failures.append(f"{run.name}: evaluation failed: {error}")
                 continue
         reports[run] = report
@@ -224,15 +224,15 @@ def _show(
         print(f"failed: {line}", file=sys.stderr)
 
 
-def _terminated(number: int, _frame: object) -> None:
-    sys.exit(128 + number)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code: 1 if a run failed, and what run_command says."""
-    signal.signal(signal.SIGTERM, _terminated)
-    own, overrides = split_overrides(sys.argv[1:] if argv is None else argv)
-    return run_command(PROGRAM, Options, __doc__, lambda options: ablate(options, overrides), own)
+
+    def work() -> int:
+        own, overrides = split_overrides(sys.argv[1:] if argv is None else argv)
+        options = tyro.cli(Options, prog=PROGRAM, description=__doc__, args=own)
+        return ablate(options, overrides)
+
+    return run_command(PROGRAM, work, interrupted="the same command goes on")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ results lie apart.
 Example: python experiments/benchmark.py --models 3kbps 1kbps --seconds 10 --repeats 15
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,10 @@ from measurement import Side, resident_mib, serve, speech
 from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax.cli.run import run_command
 from l3ac_jax.config import published_config
+
+PROGRAM = "benchmark.py"
 
 
 @dataclass(frozen=True)
@@ -118,9 +122,8 @@ def run_one_side(options: Options) -> None:
         np.savez(options.results, tokens=results[0], audio=results[1])
 
 
-def main() -> None:
+def run(options: Options) -> None:
     """Measures and prints one table."""
-    options = tyro.cli(Options, description=__doc__)
     if options.side != "both":
         run_one_side(options)
         return
@@ -133,5 +136,12 @@ def main() -> None:
     Console(width=120).print(table)
 
 
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code."""
+    return run_command(
+        PROGRAM, lambda: run(tyro.cli(Options, prog=PROGRAM, description=__doc__, args=argv))
+    )
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,6 +10,7 @@ Example: python experiments/benchmark_data.py my/recordings --workers 0 1 2
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -24,12 +25,14 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax.cli.run import run_command
 from l3ac_jax.config.data import CorpusConfig, DataConfig
 from l3ac_jax.data.corpora import find_recordings
 from l3ac_jax.data.loader import BatchLoader
 from l3ac_jax.data.prepare import prepare
 from l3ac_jax.data.recordings import Cut
 
+PROGRAM = "benchmark_data.py"
 SAMPLE_RATE = 16000
 
 
@@ -134,9 +137,8 @@ def _memory() -> str:
     return " + ".join(map(str, sizes)) + " MB"
 
 
-def main() -> None:
+def run(options: Options) -> None:
     """Prepares the folder, measures, prints."""
-    options = tyro.cli(Options, description=__doc__)
     with TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared"
         prepare("folder", options.source, prepared, Cut(SAMPLE_RATE, 0.1, 1e-3, 30.0))
@@ -151,5 +153,12 @@ def main() -> None:
             compare(options, config)
 
 
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code."""
+    return run_command(
+        PROGRAM, lambda: run(tyro.cli(Options, prog=PROGRAM, description=__doc__, args=argv))
+    )
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -31,7 +31,6 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import tyro
-from command import FAILED, run_command
 from gpu_benchmark.bars import summary
 from gpu_benchmark.job import run_job
 from gpu_benchmark.material import has_torch
@@ -48,6 +47,9 @@ from gpu_benchmark.sections import (
     make_plan,
 )
 from rich.console import Console
+
+from l3ac_jax.cli.run import FAILED, run_command
+from l3ac_jax.errors import ArgumentError
 
 PROGRAM = "benchmark_gpu.py"
 # Of the time given, what remains to end processes and to print tables.
@@ -112,14 +114,14 @@ def _say(text: str) -> None:
 
 
 def _new_folder(options: Options) -> Path:
-    """Raises ValueError for what cannot be measured; makes the folder."""
+    """Raises ArgumentError for what cannot be measured; makes the folder."""
     for path in (options.whisper, options.data, options.train_config):
         if path is not None and not path.exists():
-            raise ValueError(f"{path}: does not exist")
+            raise ArgumentError(f"{path}: does not exist")
     if options.minutes <= 0 or options.train_steps < 1 or (options.at_once or 1) < 1:
-        raise ValueError("--minutes, --train-steps and --at-once must be above 0")
+        raise ArgumentError("--minutes, --train-steps and --at-once must be above 0")
     if (options.out / RESULTS_FILE).exists():
-        raise ValueError(f"{options.out}: holds results already; give a new folder")
+        raise ArgumentError(f"{options.out}: holds results already; give a new folder")
     options.out.mkdir(parents=True, exist_ok=True)
     return options.out
 
@@ -147,7 +149,9 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == ["--job"]:  # the benchmark's own processes
         run_job(words[1])
-    return run_command(PROGRAM, Options, __doc__, measure, words)
+    return run_command(
+        PROGRAM, lambda: measure(tyro.cli(Options, prog=PROGRAM, description=__doc__, args=words))
+    )
 
 
 if __name__ == "__main__":

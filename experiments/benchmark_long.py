@@ -19,10 +19,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from command import run_command
+import tyro
 from measurement import Side, serve, speech
 from rich.console import Console
 from rich.table import Table
+
+from l3ac_jax.cli.run import run_command
+
+PROGRAM = "benchmark_long.py"
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,8 @@ def _audio(block: np.ndarray, seconds: int) -> np.ndarray:
     return np.resize(block[0], samples)[None]
 
 
-def main(options: Options) -> None:
-    """Measure and print the table."""
+def measure(options: Options) -> None:
+    """Print the table."""
     if options.side != "both":
         run_side(options)
         return
@@ -129,9 +133,16 @@ def main(options: Options) -> None:
     Console(width=100).print(table)
 
 
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code."""
+    return run_command(
+        PROGRAM, lambda: measure(tyro.cli(Options, prog=PROGRAM, description=__doc__, args=argv))
+    )
+
+
 def _range(values: list[float]) -> str:
     return f"{np.median(values):.2f} ({min(values):.2f}, {max(values):.2f})"
 
 
 if __name__ == "__main__":
-    sys.exit(run_command("benchmark_long.py", Options, __doc__, main))
+    sys.exit(main())

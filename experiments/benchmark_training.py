@@ -42,6 +42,7 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.numpy import save_file
 
+from l3ac_jax.cli.run import run_command
 from l3ac_jax.system.compilation import keep_compiled_programs, quick_compilation
 from l3ac_jax.config import CodecConfig, published_config
 from l3ac_jax.oracle.codec import seeded_codec
@@ -54,6 +55,7 @@ from l3ac_jax.training.step import Steps, TrainState
 from l3ac_jax.training.whisper_weights import read_whisper_encoder
 from l3ac_jax.config.training import TrainingConfig
 
+PROGRAM = "benchmark_training.py"
 TOTAL = 100_000  # steps that the schedules are made for
 
 Kind = Literal["generator", "adversarial", "discriminators"]
@@ -220,9 +222,8 @@ def measure(name: str, kind: Kind, options: Options) -> list[str]:
     ]
 
 
-def main() -> None:
+def run(options: Options) -> None:
     """Measures and prints one table."""
-    options = tyro.cli(Options, description=__doc__)
     if options.side != "both":
         take_steps(options.side, options)
         return
@@ -237,5 +238,12 @@ def main() -> None:
     Console(width=120).print(table)
 
 
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code."""
+    return run_command(
+        PROGRAM, lambda: run(tyro.cli(Options, prog=PROGRAM, description=__doc__, args=argv))
+    )
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

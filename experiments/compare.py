@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
-from command import run_command
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax.cli.run import run_command
+from l3ac_jax.errors import ArgumentError
 from l3ac_jax.system.files import check_output
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def run(options: Options) -> None:
     from l3ac_jax.plots.figures import check_figure, save_figure
 
     if not options.metric:
-        raise ValueError("--metric: give pesq, stoi or both")
+        raise ArgumentError("--metric: give pesq, stoi or both")
     if options.csv is not None:
         check_output(options.csv, options.overwrite)
     if options.figure is not None:
@@ -108,7 +109,9 @@ def _print(rows: Sequence[ComparisonRow]) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code."""
-    return run_command(PROGRAM, Options, __doc__, run, argv)
+    return run_command(
+        PROGRAM, lambda: run(tyro.cli(Options, prog=PROGRAM, description=__doc__, args=argv))
+    )
 
 
 if __name__ == "__main__":

@@ -27,11 +27,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from command import run_command
 from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax.cli.run import run_command
 from l3ac_jax.config import NAMED, PUBLISHED
+from l3ac_jax.errors import ArgumentError
 from l3ac_jax.system.files import check_output, complete_file
 
 if TYPE_CHECKING:
@@ -121,11 +122,11 @@ def _check(options: Options) -> None:
         for option, values in (("seconds", options.seconds), ("batch", options.batch)):
             if not values or not all(0 < value < float("inf") for value in values):
                 given = " ".join(map(str, values)) or "nothing"
-                raise ValueError(f"--{option}: must be greater than 0, got {given}")
+                raise ArgumentError(f"--{option}: must be greater than 0, got {given}")
         if options.repeats < 1:
-            raise ValueError(f"--repeats: must be at least 1, got {options.repeats}")
+            raise ArgumentError(f"--repeats: must be at least 1, got {options.repeats}")
     if len(set(options.models)) < len(options.models):
-        raise ValueError(f"MODEL: given twice: {' '.join(options.models)}")
+        raise ArgumentError(f"MODEL: given twice: {' '.join(options.models)}")
     if options.out is not None:
         check_output(options.out, options.overwrite)
     if options.figure is not None:
@@ -271,7 +272,9 @@ def _as_json(result: ModelResult) -> dict[str, object]:
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code."""
-    return run_command(PROGRAM, Options, __doc__, run, argv)
+    return run_command(
+        PROGRAM, lambda: run(tyro.cli(Options, prog=PROGRAM, description=__doc__, args=argv))
+    )
 
 
 if __name__ == "__main__":

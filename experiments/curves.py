@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from command import run_command
+
+from l3ac_jax.cli.run import run_command
+from l3ac_jax.errors import ArgumentError
 
 PROGRAM = "curves.py"
 MOST_RUNS = 6  # lines that can be told apart
@@ -40,9 +42,9 @@ class Options:
 def run(options: Options) -> None:
     """Reads and draws."""
     if not 1 <= len(options.runs) <= MOST_RUNS:
-        raise ValueError(f"give 1 to {MOST_RUNS} runs, not {len(options.runs)}")
+        raise ArgumentError(f"give 1 to {MOST_RUNS} runs, not {len(options.runs)}")
     if not options.names or options.width < 1:
-        raise ValueError("give --names, and a --width of 1 or more")
+        raise ArgumentError("give --names, and a --width of 1 or more")
     from l3ac_jax.plots.figures import check_figure, save_figure
     from l3ac_jax.training.curves import draw_curves, read_curves
 
@@ -54,7 +56,9 @@ def run(options: Options) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Returns 0, 2 for mistakes, 130 when interrupted."""
-    return run_command(PROGRAM, Options, __doc__, run, argv)
+    return run_command(
+        PROGRAM, lambda: run(tyro.cli(Options, prog=PROGRAM, description=__doc__, args=argv))
+    )
 
 
 if __name__ == "__main__":

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from command import FAILED, run_command
 from evaluation_options import EvaluationOptions
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from l3ac_jax.cli.run import FAILED, run_command
 
 PROGRAM = "evaluate.py"
 
@@ -95,7 +96,11 @@ class _Display:
 
 def main(argv: list[str] | None = None) -> int:
     """Returns 0, 1 if clips were left out, 2 for mistakes, 130 when interrupted."""
-    return run_command(PROGRAM, Options, __doc__, evaluate, argv)
+    return run_command(
+        PROGRAM,
+        lambda: evaluate(tyro.cli(Options, prog=PROGRAM, description=__doc__, args=argv)),
+        interrupted="the same command goes on",
+    )
 
 
 if __name__ == "__main__":

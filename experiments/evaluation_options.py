@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from l3ac_jax.errors import ArgumentError
+
 if TYPE_CHECKING:
     from l3ac_jax.evaluation.clips import EvaluationClip
     from l3ac_jax.evaluation.codecs import CodecUnderTest
@@ -36,11 +38,11 @@ class EvaluationOptions:
         return self.inputs[-1]
 
     def chosen_clips(self) -> list[EvaluationClip]:
-        """Raises ValueError for options that make no sense, and for data without audio."""
+        """Raises ArgumentError for options, TreeError for data without audio."""
         if len(self.inputs) < 2:
-            raise ValueError(f"MODEL... DATA: two or more are needed, got {len(self.inputs)}")
+            raise ArgumentError(f"MODEL... DATA: two or more are needed, got {len(self.inputs)}")
         if self.workers < 1:
-            raise ValueError(f"--workers: at least 1 is needed, got {self.workers}")
+            raise ArgumentError(f"--workers: at least 1 is needed, got {self.workers}")
         from l3ac_jax.evaluation.clips import choose_clips, find_clips
 
         return choose_clips(find_clips(self.data), self.clips, self.seed)

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from command import run_command
+
+from l3ac_jax.cli.run import run_command
 
 PROGRAM = "export.py"
 
@@ -48,7 +49,9 @@ def export(options: Options) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Returns 0, 2 for mistakes, 130 when interrupted."""
-    return run_command(PROGRAM, Options, __doc__, export, argv)
+    return run_command(
+        PROGRAM, lambda: export(tyro.cli(Options, prog=PROGRAM, description=__doc__, args=argv))
+    )
 
 
 if __name__ == "__main__":

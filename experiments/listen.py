@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from command import FAILED, run_command
 from evaluation_options import EvaluationOptions
 from rich.console import Console
+
+from l3ac_jax.cli.run import FAILED, run_command
 
 PROGRAM = "listen.py"
 
@@ -83,7 +84,9 @@ def listen(options: Options) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Returns 0, 1 if clips were left out, 2 for mistakes, 130 when interrupted."""
-    return run_command(PROGRAM, Options, __doc__, listen, argv)
+    return run_command(
+        PROGRAM, lambda: listen(tyro.cli(Options, prog=PROGRAM, description=__doc__, args=argv))
+    )
 
 
 if __name__ == "__main__":

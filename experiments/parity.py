@@ -17,9 +17,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from command import FAILED, run_command
+import tyro
 from rich.console import Console
 from rich.table import Table
+
+from l3ac_jax.cli.run import FAILED, run_command
 
 if TYPE_CHECKING:
     from l3ac_jax.oracle.parity import Parity
@@ -82,7 +84,9 @@ def _table(parity: Parity) -> Table:
 
 def main(argv: list[str] | None = None) -> int:
     """Returns 0, 1 if the two do not agree, 2 for mistakes, 130 when interrupted."""
-    return run_command(PROGRAM, Options, __doc__, run, argv)
+    return run_command(
+        PROGRAM, lambda: run(tyro.cli(Options, prog=PROGRAM, description=__doc__, args=argv))
+    )
 
 
 if __name__ == "__main__":

@@ -19,26 +19,24 @@ used and why. Ended at any moment, the same command goes on, and the result is t
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from l3ac_jax.cli.run import run_command
 from l3ac_jax.config.data import CorpusName
 from l3ac_jax.data import prepare as preparation
-from l3ac_jax.data.corpora import LayoutError
 from l3ac_jax.data.dataset import SKIPPED_FILE, DatasetInfo
 from l3ac_jax.data.recordings import Cut
+from l3ac_jax.errors import ArgumentError
 
 PROGRAM = "prepare_data.py"
-USER_ERROR = 2
-INTERRUPTED = 130
 # The recipe cuts MTG-Jamendo's tracks to 25 s; the clips of the other corpora are short.
 PIECE_SECONDS = {"mtg-jamendo": 25.0, "folder": 30.0}
 
@@ -108,7 +106,7 @@ def _check(cut: Cut, workers: int | None) -> None:
     ]
     for is_wrong, message in wrong:
         if is_wrong:
-            raise ValueError(message)
+            raise ArgumentError(message)
 
 
 def _progress(console: Console) -> Progress:
@@ -139,26 +137,13 @@ def _summarize(info: DatasetInfo, target: Path) -> None:
     Console(soft_wrap=True).print(table)
 
 
-def _interrupt(*_: Any) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run the command line. Returns 0, 2 for mistakes and full disks, 130 when interrupted."""
-    previous = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        tyro.cli(prepare, prog=PROGRAM, description=__doc__, args=argv)
-    except SystemExit as end:  # help, or a command line that makes no sense
-        return end.code if isinstance(end.code, int) else USER_ERROR
-    except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted; the same command goes on", file=sys.stderr)
-        return INTERRUPTED
-    except (LayoutError, preparation.PrepareError, ValueError) as error:
-        print(f"{PROGRAM}: error: {error}", file=sys.stderr)
-        return USER_ERROR
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-    return 0
+    return run_command(
+        PROGRAM,
+        lambda: tyro.cli(prepare, prog=PROGRAM, description=__doc__, args=argv),
+        interrupted="the same command goes on",
+    )
 
 
 if __name__ == "__main__":

@@ -24,12 +24,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from command import FAILED, run_command
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax.cli.run import FAILED, run_command
 from l3ac_jax.config import CodecConfig, load_config
+from l3ac_jax.errors import ArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +76,7 @@ def run(options: Options) -> int:
     if options.figure is not None:
         check_figure(options.figure, options.overwrite)
     if options.seed < 0:
-        raise ValueError(f"--seed: must be 0 or more, got {options.seed}")
+        raise ArgumentError(f"--seed: must be 0 or more, got {options.seed}")
     config, params, weights = _model(options.model, options.seed)
     _check_positions(options, config)
     audio = _audio(options, config.sample_rate)
@@ -110,14 +111,14 @@ def _model(name: str, seed: int) -> tuple[CodecConfig, dict, str]:
 
 def _check_positions(options: Options, config: CodecConfig) -> None:
     if options.samples < 1:
-        raise ValueError(f"--samples: must be 1 or more, got {options.samples}")
+        raise ArgumentError(f"--samples: must be 1 or more, got {options.samples}")
     tokens = -(-options.samples // config.hop_length)
     for name, value, count in (
         ("token", options.token, tokens),
         ("sample", options.sample, options.samples),
     ):
         if not 0 <= value < count:
-            raise ValueError(
+            raise ArgumentError(
                 f"--{name}: must be 0 to {count - 1} for {options.samples} samples, got {value}"
             )
 
@@ -251,7 +252,9 @@ def _ms(samples: int | float, config: CodecConfig) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code."""
-    return run_command(PROGRAM, Options, __doc__, run, argv)
+    return run_command(
+        PROGRAM, lambda: run(tyro.cli(Options, prog=PROGRAM, description=__doc__, args=argv))
+    )
 
 
 if __name__ == "__main__":

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from command import run_command
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+
+from l3ac_jax.cli.run import run_command
+from l3ac_jax.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,10 +63,12 @@ def run(options: Options) -> None:
     audio = read_mono(options.audio, SAMPLE_RATE)
     seconds = len(audio) / SAMPLE_RATE
     if not 1 / SAMPLE_RATE <= options.length <= seconds:
-        raise ValueError(f"--length: must be above 0, up to {seconds:g} s, got {options.length:g}")
+        raise ArgumentError(
+            f"--length: must be above 0, up to {seconds:g} s, got {options.length:g}"
+        )
     last = seconds - options.length
     if options.start is not None and not 0 <= options.start <= last:
-        raise ValueError(f"--start: must be 0 to {last:g} s, got {options.start:g}")
+        raise ArgumentError(f"--start: must be 0 to {last:g} s, got {options.start:g}")
 
     from l3ac_jax.plots.trends import draw_trends, liveliest, trends
 
@@ -81,10 +85,10 @@ def run(options: Options) -> None:
 
 def _check_kernels(kernels: Sequence[int]) -> None:
     if not 1 <= len(kernels) <= MOST_KERNELS:
-        raise ValueError(f"--kernels: give 1 to {MOST_KERNELS}, got {len(kernels)}")
+        raise ArgumentError(f"--kernels: give 1 to {MOST_KERNELS}, got {len(kernels)}")
     for kernel in kernels:
         if kernel < 1 or kernel % 2 == 0:
-            raise ValueError(f"--kernels: must be odd and 1 or more, got {kernel}")
+            raise ArgumentError(f"--kernels: must be odd and 1 or more, got {kernel}")
 
 
 def _print(found: Sequence[Trend]) -> None:
@@ -101,7 +105,9 @@ def _print(found: Sequence[Trend]) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code."""
-    return run_command(PROGRAM, Options, __doc__, run, argv)
+    return run_command(
+        PROGRAM, lambda: run(tyro.cli(Options, prog=PROGRAM, description=__doc__, args=argv))
+    )
 
 
 if __name__ == "__main__":

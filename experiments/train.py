@@ -30,15 +30,12 @@ from typing import Annotated
 
 import tyro
 
-from l3ac_jax.config import ConfigError, load_config
+from l3ac_jax.cli.run import run_command
+from l3ac_jax.config import load_config
 from l3ac_jax.config.layers import split_overrides
-from l3ac_jax.system.files import OutputError
 from l3ac_jax.system.memory import keep_freed_memory
 
 PROGRAM = "train.py"
-FAILED = 1
-USER_ERROR = 2
-INTERRUPTED = 130
 
 # So much compilation is worth a new process.
 LONG_COMPILATION_SECONDS = 20.0
@@ -120,31 +117,13 @@ def _begin_anew(seconds: float, quiet: bool) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Returns 0, 1 for training that failed, 2 for mistakes, 128 + the signal that ended it."""
     keep_freed_memory()
-    own, overrides = split_overrides(sys.argv[1:] if argv is None else argv)
-    try:
+
+    def work() -> int:
+        own, overrides = split_overrides(sys.argv[1:] if argv is None else argv)
         options = tyro.cli(Options, prog=PROGRAM, description=__doc__, args=own)
         return train(options, overrides, is_command=argv is None)
-    except SystemExit as end:  # help, or a command line that makes no sense
-        return end.code if isinstance(end.code, int) else USER_ERROR
-    except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted, nothing was saved", file=sys.stderr)
-        return INTERRUPTED
-    except (ConfigError, OutputError, ValueError, ImportError) as error:
-        print(f"{PROGRAM}: error: {error}", file=sys.stderr)
-        return USER_ERROR
-    except RuntimeError as error:
-        if not _is_expected(error):
-            raise
-        print(f"{PROGRAM}: error: {error}", file=sys.stderr)
-        return FAILED
 
-
-def _is_expected(error: Exception) -> bool:
-    from l3ac_jax.data.loader import LoaderError
-    from l3ac_jax.metrics.speech import ScoreError
-    from l3ac_jax.training.trainer import TrainingDivergedError
-
-    return isinstance(error, LoaderError | ScoreError | TrainingDivergedError)
+    return run_command(PROGRAM, work, interrupted="nothing was saved")
 
 
 if __name__ == "__main__":

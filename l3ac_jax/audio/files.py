@@ -15,6 +15,7 @@ import soundfile
 import soxr
 from jaxtyping import Float
 
+from l3ac_jax.errors import AudioError
 from l3ac_jax.system.files import check_output, complete_file
 
 # What a name's ending stands for: a container and its usual sample format, as soundfile has them.
@@ -36,10 +37,6 @@ WRITE_BLOCK = 65536
 RIFF_BYTES = 2**32 - 2**16
 HEAD_BYTES = 256  # what comes before the samples
 SAMPLE_BYTES = {"PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}  # the others have at most 2
-
-
-class AudioError(ValueError):
-    """Audio that cannot be read or written; the message names the file and the reason."""
 
 
 class SampleFormat(Protocol):
@@ -90,28 +87,30 @@ def open_audio(
     """
     try:
         with contextlib.ExitStack() as stack:
-            stream = stream or stack.enter_context(_open_existing(Path(path)))
+            if stream is None:
+                stream = stack.enter_context(_open_existing(Path(path)))
             if isinstance(stream, io.BytesIO):
                 file = soundfile.SoundFile(stream)
             else:
                 # libsndfile draws conclusions from a name: a descriptor has none.
                 file = soundfile.SoundFile(stream.fileno(), closefd=False)
             yield stack.enter_context(file)
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be read: {error.strerror or error}") from error
     except soundfile.LibsndfileError as error:
         reason = error.error_string.strip().removeprefix("Error : ").rstrip(".")
         raise AudioError(f"{path}: is not an audio file that can be read: {reason}") from error
 
 
 def _open_existing(path: Path) -> BinaryIO:
-    if not path.exists():
-        raise AudioError(f"{path}: does not exist")
-    if not path.is_file():
-        raise AudioError(f"{path}: is {'a folder' if path.is_dir() else 'not a regular file'}")
-    if path.stat().st_size == 0:
-        raise AudioError(f"{path}: is an empty file")
-    return path.open("rb")
+    try:
+        if not path.exists():
+            raise AudioError(f"{path}: does not exist")
+        if not path.is_file():
+            raise AudioError(f"{path}: is {'a folder' if path.is_dir() else 'not a regular file'}")
+        if path.stat().st_size == 0:
+            raise AudioError(f"{path}: is an empty file")
+        return path.open("rb")
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def resample(
@@ -191,14 +190,55 @@ def write_audio(
 class AudioWriter:
     """An audio file that is being written; values that it cannot hold are clipped."""
 
-    def __init__(self, file: soundfile.SoundFile, clips: bool):
-        self._file, self._clips = file, clips
+    def __init__(self, file: soundfile.SoundFile, stream: _Stream, clips: bool):
+        self._file, self._stream, self._clips = file, stream, clips
 
     def write(self, block: Float[np.ndarray, "channels time"]) -> None:
-        """Append samples."""
+        """Append samples. Raises OSError, as on a full disk."""
         for start in range(0, block.shape[-1], WRITE_BLOCK):
             samples = block[:, start : start + WRITE_BLOCK].T
             self._file.write(np.clip(samples, -1, 1) if self._clips else samples)
+            self._stream.check()
+
+
+class _Stream:
+    """What libsndfile writes to. Errors in its callbacks would be printed, and nothing more."""
+
+    def __init__(self, stream: BinaryIO):
+        self._stream = stream
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first error that there was."""
+        if self._error is not None:
+            raise self._error
+
+    def write(self, data: bytes) -> int:
+        with self._keeping_errors():
+            self._stream.write(data)
+        return len(data)
+
+    def read(self, size: int) -> bytes:
+        with self._keeping_errors():
+            return self._stream.read(size)
+        return bytes(size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with self._keeping_errors():
+            self._stream.seek(offset, whence)
+        return self.tell()
+
+    def tell(self) -> int:
+        with self._keeping_errors():
+            return self._stream.tell()
+        return 0
+
+    @contextlib.contextmanager
+    def _keeping_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._error = self._error or error
 
 
 @contextlib.contextmanager
@@ -218,18 +258,22 @@ def open_writer(
     try:
         with (
             complete_file(path, overwrite) as temporary,
-            temporary.open("w+b") as stream,
-            _open_for_writing(stream, path, channels, sample_rate, subtype, length) as file,
+            temporary.open("w+b") as opened,
+            _open_for_writing(
+                stream := _Stream(opened), path, channels, sample_rate, subtype, length
+            ) as file,
         ):
-            yield AudioWriter(file, clips=subtype not in UNCLIPPED_SUBTYPES)
+            stream.check()
+            yield AudioWriter(file, stream, clips=subtype not in UNCLIPPED_SUBTYPES)
             file.close()
-            _forget_time(stream)
+            stream.check()
+            _forget_time(opened)
     except soundfile.LibsndfileError as error:
         raise _cannot_write(path, channels, sample_rate, subtype, error) from error
 
 
 def _open_for_writing(
-    stream: BinaryIO,
+    stream: BinaryIO | _Stream,
     path: str | os.PathLike[str],
     channels: int,
     sample_rate: int,

@@ -15,7 +15,8 @@ import soundfile
 import soxr
 from jaxtyping import Float
 
-from l3ac_jax.audio.files import AudioError, open_audio
+from l3ac_jax.audio.files import open_audio
+from l3ac_jax.errors import AudioError
 
 __all__ = ["AudioReader", "Resampler", "open_reader"]
 

@@ -1,4 +1,4 @@
-"""What the commands of `l3ac-jax` share: arguments, the model, messages, exit codes.
+"""What the commands of `l3ac-jax` share: arguments, the model, messages.
 
 What needs JAX is imported inside the functions, so that help and mistakes answer at once.
 """
@@ -14,19 +14,16 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from l3ac_jax.config import NAMED, PUBLISHED
-from l3ac_jax.tokens.format import EncodedAudio, WrongModelError
+from l3ac_jax.errors import WrongModelError
+from l3ac_jax.tokens.format import EncodedAudio
 from l3ac_jax.weights.hub import missing_weights, weights_folder
 
 if TYPE_CHECKING:
     from l3ac_jax.codec.l3ac import L3AC
 
 __all__ = [
-    "FAILURES",
-    "INTERRUPTED",
     "STANDARD",
-    "USER_ERROR",
     "Input",
-    "Interrupted",
     "Model",
     "ModelOrNone",
     "Output",
@@ -34,12 +31,8 @@ __all__ = [
     "loaded",
     "note",
     "recorded_model",
-    "user_errors",
 ]
 
-FAILURES = 1  # some of the work could not be done
-USER_ERROR = 2
-INTERRUPTED = 130
 STANDARD = Path("-")  # standard input or output
 
 Input = Annotated[Path, tyro.conf.arg(metavar="IN")]
@@ -79,27 +72,3 @@ def recorded_model(name: str, encoded: EncodedAudio) -> str:
             f"{name}: its tokens were made with {encoded.model}, which is not here: give --model"
         )
     return encoded.model
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, with a sentence that says how things stand."""
-
-
-def user_errors() -> tuple[type[ValueError], ...]:
-    """The errors whose message is all that the user needs: one line, exit code 2."""
-    known = (
-        ("audio.files", "AudioError"),
-        ("codec.long.spool", "SpoolError"),
-        ("config", "ConfigError"),
-        ("official.torch_files", "WeightsError"),
-        ("system.files", "OutputError"),
-        ("system.trees", "TreeError"),
-        ("tokens.bitstream.header", "BitstreamError"),
-        ("tokens.dataset.index", "TokenDatasetError"),
-        ("tokens.format", "WrongModelError"),
-        ("weights.hub", "DownloadError"),
-        ("weights.sources", "ModelNotFoundError"),
-    )
-    # Some of the modules are slow to import, and raise nothing before they are imported.
-    modules = [(sys.modules.get(f"l3ac_jax.{module}"), name) for module, name in known]
-    return tuple(getattr(module, name) for module, name in modules if module is not None)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -22,7 +21,6 @@ from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.evaluation.clips import read_mono
 from l3ac_jax.evaluation.codecs import NeuralCodec
 from l3ac_jax.evaluation.report import ClipScores, Report
-from l3ac_jax.system.files import OutputError
 from l3ac_jax.system.folders import check_target, complete_folder
 from l3ac_jax.tokens.bitstream.files import WrittenSize, save
 
@@ -101,26 +99,15 @@ def run_demo(out: Path, model: str) -> int:
     An existing folder is replaced if it holds nothing but files of an earlier demo. Raises
     OutputError for others, and what `get_model` raises.
     """
-    with _refused_as_output_error(out):
-        check_target(out, True, FILES)
+    check_target(out, True, FILES)
     missing = [what for what, packages in NEEDS.items() if not all(map(_importable, packages))]
     with loaded(model) as codec:
         under_test = NeuralCodec(model, codec)
-        with _refused_as_output_error(out), complete_folder(out, True, FILES) as folder:
+        with complete_folder(out, True, FILES) as folder:
             results = [_reconstruct(clip, under_test, folder, missing) for clip in CLIPS]
             _illustrate(results, under_test, folder, missing)
     _show(Console(highlight=False, markup=False), results, codec, out, missing)
     return 0
-
-
-@contextlib.contextmanager
-def _refused_as_output_error(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:  # that of check_target, which names the folder
-            raise OutputError(str(error)) from error
-        raise OutputError(f"{out}: cannot be written: {error.strerror}") from error
 
 
 def _importable(package: str) -> bool:

@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from l3ac_jax.audio.files import (
-    AudioError,
     SampleFormat,
     check_audio_format,
     check_audio_output,
     choose_subtype,
 )
 from l3ac_jax.audio.stream import open_reader
-from l3ac_jax.cli.command import FAILURES, STANDARD, loaded, note, recorded_model
-from l3ac_jax.system.files import OutputError
+from l3ac_jax.cli.command import STANDARD, loaded, note, recorded_model
+from l3ac_jax.cli.run import FAILED
+from l3ac_jax.errors import AudioError, OutputError
 from l3ac_jax.tokens.bitstream.files import Entropy, check_save, read_encoded, save, write_encoded
 from l3ac_jax.tokens.bitstream.files import load as load_encoded
 from l3ac_jax.tokens.format import EncodedAudio
@@ -61,7 +61,8 @@ def decode_single(
 
     damage: list[str] = []
     if input == STANDARD:
-        encoded = read_encoded(sys.stdin.buffer, STANDARD_INPUT, damage.append)
+        with _reading_standard_input():
+            encoded = read_encoded(sys.stdin.buffer, STANDARD_INPUT, damage.append)
     else:
         encoded = load_encoded(input, damage.append)
     for line in damage:
@@ -74,7 +75,7 @@ def decode_single(
     ):
         decode_file(codec, encoded, target, None, overwrite, report, name=_shown(input, "input"))
     note(f"{_shown(output)}: {describe(encoded)}")
-    return FAILURES if damage else 0
+    return FAILED if damage else 0
 
 
 def reconstruct_single(
@@ -111,10 +112,19 @@ def _input(path: Path) -> Iterator[tuple[str, BinaryIO | None]]:
         return
     # Most formats are not read from first to last: a pipe is not enough.
     with tempfile.TemporaryFile() as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
+        with _reading_standard_input():
+            shutil.copyfileobj(sys.stdin.buffer, file)
         if file.tell() == 0:
             raise AudioError(f"{STANDARD_INPUT}: is empty")
         yield STANDARD_INPUT, file
+
+
+@contextlib.contextmanager
+def _reading_standard_input() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, STANDARD_INPUT) from error
 
 
 def _check_output(

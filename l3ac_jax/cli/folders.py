@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +22,13 @@ from rich.progress import (
 
 from l3ac_jax.audio.files import FORMATS, check_audio_format, choose_subtype
 from l3ac_jax.audio.stream import AudioReader, open_reader
-from l3ac_jax.cli.command import FAILURES, Interrupted, loaded, note, recorded_model
+from l3ac_jax.cli.command import loaded, note, recorded_model
+from l3ac_jax.cli.run import FAILED, Interrupted
+from l3ac_jax.errors import UserError
 from l3ac_jax.system.background import ahead
 from l3ac_jax.system.trees import (
     Found,
     Job,
-    TreeError,
     check_trees,
     find_files,
     jobs,
@@ -80,7 +82,7 @@ def decode_folder(
     work = _plan(input, output, {SUFFIX}, lambda _: ending, overwrite)
 
     def load(path: Path) -> EncodedAudio:
-        return load_encoded(path, lambda line: work.failures.append(ValueError(line)))
+        return load_encoded(path, work.failures.append)
 
     def results(sources: list[Path]) -> Iterator[tuple[Path, DecodedRecording | Exception]]:
         from l3ac_jax.codec.many.batches import DEPTH, decode_all
@@ -162,13 +164,13 @@ class _Work:
     planned: list[Job]
     overwrite: bool
     written: list[Written] = field(default_factory=list)
-    failures: list[Exception] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
     def run(self, done: str, results: Results, write: Callable[[Job, Any], Written]) -> int:
         """Make the files that are not there yet, say what was `done`, and return the exit code."""
         todo = [job for job in self.planned if self.overwrite or not job.target.exists()]
         skipped = len(self.planned) - len(todo)
-        self.failures += self.found.unreadable
+        self.failures += map(str, self.found.unreadable)
         for loop in self.found.loops:
             note(f"{loop}: left out: it is a link to a folder that it is in")
         try:
@@ -182,7 +184,7 @@ class _Work:
             ) from None
         note(self._summary(done, skipped))
         self._list_failures()
-        return FAILURES if self.failures else 0
+        return FAILED if self.failures else 0
 
     def _run(
         self, todo: dict[Path, Job], results: Results, write: Callable[[Job, Any], Written]
@@ -201,7 +203,7 @@ class _Work:
             task = progress.add_task("files", total=len(todo))
             for (path, _), error in outcomes:
                 if error is not None:
-                    self.failures.append(_named(path, error))
+                    self.failures.append(_reason(path, error))
                 progress.advance(task)
 
     def _summary(self, done: str, skipped: int) -> str:
@@ -217,19 +219,21 @@ class _Work:
         return f"{self.output}: {', '.join(parts)}"
 
     def _list_failures(self) -> None:
-        for error in self.failures:
-            note(f"l3ac-jax: failed: {error}")
+        for line in self.failures:
+            note(f"l3ac-jax: failed: {line}")
 
 
 def _is_long(item: tuple[Path, Any]) -> bool:
     return getattr(item[1], "is_long", False)
 
 
-def _named(path: Path, error: Exception) -> Exception:
-    """The error, with the file's name if its message does not begin with one."""
-    if isinstance(error, ValueError) and ": " in str(error):
-        return error
-    return TreeError(f"{path}: {type(error).__name__}: {error}")
+def _reason(path: Path, error: Exception) -> str:
+    """What went wrong with a file. A bug is shown as one, and does not keep the others waiting."""
+    if isinstance(error, UserError):
+        return str(error) if ": " in str(error) else f"{path}: {error}"
+    if isinstance(error, OSError):
+        return f"{path}: {error.strerror or error}"
+    return f"{path}: {''.join(traceback.format_exception(error)).rstrip()}"
 
 
 def _progress() -> Progress:

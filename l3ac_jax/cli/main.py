@@ -5,11 +5,10 @@ What needs JAX is imported inside the commands, so that help and mistakes answer
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -19,15 +18,13 @@ from l3ac_jax import __version__
 from l3ac_jax.cli import files as cli_files
 from l3ac_jax.cli import folders as cli_folders
 from l3ac_jax.cli.command import (
-    INTERRUPTED,
-    USER_ERROR,
     Input,
     Model,
     ModelOrNone,
     Output,
     Overwrite,
-    user_errors,
 )
+from l3ac_jax.cli.run import run_command
 from l3ac_jax.cli.tokens import tokens
 from l3ac_jax.config import BUNDLED, DEFAULT_MODEL, NAMED, named_config
 from l3ac_jax.tokens.bitstream.files import Entropy
@@ -50,25 +47,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns 0; 1 when a part of the work failed; 2 for mistakes in what was given; or 130 when
     interrupted.
     """
-    words = sys.argv[1:] if argv is None else argv
-    if list(words) == ["--version"]:  # of which tyro knows nothing
-        print(f"l3ac-jax {__version__}")
-        return 0
-    previous = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        result = app.cli(prog="l3ac-jax", description=DESCRIPTION, args=words)
-        return 0 if result is None else result
-    except SystemExit as end:  # help, or a command line that makes no sense
-        return end.code if isinstance(end.code, int) else USER_ERROR
-    except KeyboardInterrupt as interruption:
-        state = str(interruption) or "nothing was written"
-        print(f"l3ac-jax: interrupted, {state}", file=sys.stderr)
-        return INTERRUPTED
-    except user_errors() as error:
-        print(f"l3ac-jax: error: {error}", file=sys.stderr)
-        return USER_ERROR
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+
+    def work() -> int | None:
+        words = sys.argv[1:] if argv is None else argv
+        if list(words) == ["--version"]:  # of which tyro knows nothing
+            print(f"l3ac-jax {__version__}")
+            return 0
+        return app.cli(prog="l3ac-jax", description=DESCRIPTION, args=words)
+
+    return run_command("l3ac-jax", work)
 
 
 @app.command
@@ -197,7 +184,3 @@ def demo(
     from l3ac_jax.cli.demo import run_demo
 
     return run_demo(out, model)
-
-
-def _interrupt(*_: Any) -> NoReturn:
-    raise KeyboardInterrupt

@@ -9,11 +9,13 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from l3ac_jax.cli.command import FAILURES, Interrupted, Model, Overwrite, loaded, note
+from l3ac_jax.cli.command import Model, Overwrite, loaded, note
 from l3ac_jax.cli.folders import AUDIO
+from l3ac_jax.cli.run import FAILED, Interrupted
 from l3ac_jax.config import DEFAULT_MODEL
+from l3ac_jax.errors import TokenDatasetError
 from l3ac_jax.tokens.dataset.encoding import SHARD_TOKENS, DatasetPlan, plan_dataset
-from l3ac_jax.tokens.dataset.index import Index, TokenDatasetError, read_index
+from l3ac_jax.tokens.dataset.index import Index, read_index
 from l3ac_jax.tokens.dataset.writer import FAILURES_FILE
 
 __all__ = ["tokens"]
@@ -60,7 +62,7 @@ def tokens(
     if not index.failures:
         return 0
     note(f"l3ac-jax: {_count(index.failures, 'file')} failed: see {output / FAILURES_FILE}")
-    return FAILURES
+    return FAILED
 
 
 def _write(plan: DatasetPlan, model: str) -> Index:

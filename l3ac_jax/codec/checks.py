@@ -6,26 +6,28 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from l3ac_jax.errors import ArgumentError
+
 
 def checked_audio(audio: ArrayLike) -> np.ndarray:
     array = np.asarray(audio)
     if not np.issubdtype(array.dtype, np.floating) and array.dtype != jnp.bfloat16:
-        raise ValueError(
+        raise ArgumentError(
             f"audio must be floating point in -1..1, got {array.dtype}: divide integer samples by "
             "their full scale (32768 for 16 bits)"
         )
     if array.ndim != 2:
         hint = ": add the batch axis with audio[None]" if array.ndim == 1 else ""
-        raise ValueError(f"audio must have shape (clips, samples), got {array.shape}{hint}")
+        raise ArgumentError(f"audio must have shape (clips, samples), got {array.shape}{hint}")
     if array.size == 0:
-        raise ValueError(f"audio is empty: shape {array.shape}; at least one sample is needed")
+        raise ArgumentError(f"audio is empty: shape {array.shape}; at least one sample is needed")
     return array.astype(np.float32, copy=False)
 
 
 def checked_integers(values: ArrayLike, what: str) -> np.ndarray:
     array = np.asarray(values)
     if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"{what} must be integers, got {array.dtype}")
+        raise ArgumentError(f"{what} must be integers, got {array.dtype}")
     return array
 
 
@@ -33,18 +35,18 @@ def checked_tokens(tokens: ArrayLike) -> np.ndarray:
     array = checked_integers(tokens, "tokens")
     if array.ndim != 2:
         hint = ": add the batch axis with tokens[None]" if array.ndim == 1 else ""
-        raise ValueError(f"tokens must have shape (clips, tokens), got {array.shape}{hint}")
+        raise ArgumentError(f"tokens must have shape (clips, tokens), got {array.shape}{hint}")
     if array.size == 0:
-        raise ValueError(f"tokens are empty: shape {array.shape}; at least one token is needed")
+        raise ArgumentError(f"tokens are empty: shape {array.shape}; at least one token is needed")
     return array
 
 
 def checked_features(features: ArrayLike, width: int) -> np.ndarray:
     array = np.asarray(features)
     if not np.issubdtype(array.dtype, np.floating) and array.dtype != jnp.bfloat16:
-        raise ValueError(f"features must be floating point, got {array.dtype}")
+        raise ArgumentError(f"features must be floating point, got {array.dtype}")
     if array.ndim != 3 or array.shape[2] != width or array.size == 0:
-        raise ValueError(f"features must have shape (clips, tokens, {width}), got {array.shape}")
+        raise ArgumentError(f"features must have shape (clips, tokens, {width}), got {array.shape}")
     return array.astype(np.float32, copy=False)
 
 
@@ -53,12 +55,12 @@ def checked_lengths(lengths: ArrayLike | None, shape: tuple[int, ...], unit: str
         return np.full(shape[0], shape[1])
     array = np.asarray(lengths)
     if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"lengths must be integers (in {unit}), got {array.dtype}")
+        raise ArgumentError(f"lengths must be integers (in {unit}), got {array.dtype}")
     if array.shape != shape[:1]:
-        raise ValueError(f"lengths must have shape ({shape[0]},), one a clip, got {array.shape}")
+        raise ArgumentError(f"lengths must have shape ({shape[0]},), one a clip, got {array.shape}")
     if array.min() < 1 or array.max() > shape[1]:
         bad = int(np.argmax((array < 1) | (array > shape[1])))
-        raise ValueError(f"lengths[{bad}] is {array[bad]}, must be 1 to {shape[1]} {unit}")
+        raise ArgumentError(f"lengths[{bad}] is {array[bad]}, must be 1 to {shape[1]} {unit}")
     return array.astype(np.int64)
 
 
@@ -82,7 +84,7 @@ def require_finite(values: np.ndarray, counts: np.ndarray, what: str) -> None:
         clip, frame = np.argwhere(bad)[0][:2]
         value = values[clip, frame]
         shown = value if np.ndim(value) == 0 else value[~np.isfinite(value)][0]
-        raise ValueError(f"{what} must be finite, got {shown} in clip {clip} at index {frame}")
+        raise ArgumentError(f"{what} must be finite, got {shown} in clip {clip} at index {frame}")
 
 
 def require_range(values: np.ndarray, size: int, what: str) -> None:
@@ -90,4 +92,4 @@ def require_range(values: np.ndarray, size: int, what: str) -> None:
     if bad.any():
         place = tuple(int(i) for i in np.argwhere(bad)[0])
         where = f"clip {place[0]} at {place[1]}" if len(place) == 2 else f"place {place}"
-        raise ValueError(f"{what} must be 0 to {size - 1}, got {values[place]} in {where}")
+        raise ArgumentError(f"{what} must be 0 to {size - 1}, got {values[place]} in {where}")

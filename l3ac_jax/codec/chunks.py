@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from l3ac_jax.codec.checks import checked_audio, require_finite
+from l3ac_jax.errors import ArgumentError
 
 if TYPE_CHECKING:
     from l3ac_jax.codec.l3ac import L3AC
@@ -24,7 +25,7 @@ class ChunkedEncoder:
 
     def __init__(self, codec: L3AC, channels: int = 1):
         if channels < 1:
-            raise ValueError(f"at least one channel is needed: got {channels}")
+            raise ArgumentError(f"at least one channel is needed: got {channels}")
         self._codec, self._channels = codec, channels
         self._waiting: list[np.ndarray] = []
         self._samples = 0
@@ -37,7 +38,7 @@ class ChunkedEncoder:
         """
         piece = np.asarray(audio)
         if piece.ndim != 2 or len(piece) != self._channels:
-            raise ValueError(
+            raise ArgumentError(
                 f"audio must have shape ({self._channels}, samples), got {piece.shape}"
             )
         if piece.shape[1] == 0:
@@ -60,7 +61,7 @@ class ChunkedEncoder:
             streams, self._streams = self._streams, None
             return self._joined([[part.tokens for part in s.finish()] for s in streams])
         if not self._waiting:
-            raise ValueError("no audio was pushed; at least one sample is needed")
+            raise ArgumentError("no audio was pushed; at least one sample is needed")
         waiting, self._waiting = np.concatenate(self._waiting, axis=1), []
         # one by one: several channels at once would be compiled for each number of them
         return np.concatenate([np.asarray(self._codec.encode(row[None])) for row in waiting])

@@ -12,8 +12,9 @@ from jaxtyping import Float
 from l3ac_jax.audio.files import SampleFormat, check_audio_output, choose_subtype, open_writer
 from l3ac_jax.audio.stream import Resampler, open_reader
 from l3ac_jax.codec.l3ac import L3AC
+from l3ac_jax.errors import WrongModelError
 from l3ac_jax.tokens.bitstream.files import load
-from l3ac_jax.tokens.format import EncodedAudio, WrongModelError, check_format
+from l3ac_jax.tokens.format import EncodedAudio, check_format
 
 __all__ = ["check_match", "decode_file", "encode_file", "reconstruct_file", "write_decoded"]
 

@@ -34,6 +34,7 @@ from l3ac_jax.codec.long.decoding import LongDecoder
 from l3ac_jax.codec.long.encoding import LongEncoder
 from l3ac_jax.codec.programs import Program
 from l3ac_jax.config import CodecConfig
+from l3ac_jax.errors import ArgumentError
 from l3ac_jax.model.folding import fold
 from l3ac_jax.model.levels import levels_to_tokens, tokens_to_levels
 from l3ac_jax.model.network import Network
@@ -151,7 +152,7 @@ class L3AC:
         """
         array, counts = checked_integers(levels, "levels"), self.config.quantizer.levels
         if array.ndim == 0 or array.shape[-1] != len(counts):
-            raise ValueError(f"levels must have {len(counts)} columns, got shape {array.shape}")
+            raise ArgumentError(f"levels must have {len(counts)} columns, got shape {array.shape}")
         for dimension, count in enumerate(counts):
             require_range(array[..., dimension], count, f"levels of dimension {dimension}")
         return levels_to_tokens(array.astype(np.int32), counts)
@@ -315,7 +316,7 @@ class L3AC:
         elif indices is not None and features is None:
             values = checked_tokens(indices)
         else:
-            raise ValueError("decode_audio takes either features or indices: give one of them")
+            raise ArgumentError("decode_audio takes either features or indices: give one of them")
         counts = checked_lengths(lengths, values.shape, "tokens")
         if features is None:
             values = clear_padding(values, counts)

@@ -16,7 +16,7 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from l3ac_jax.config.data import DataConfig
-from l3ac_jax.config.layers import COMMAND_LINE, ConfigError, Origins, read_layers
+from l3ac_jax.config.layers import COMMAND_LINE, Origins, read_layers
 from l3ac_jax.config.model import (
     CodecConfig,
     DecoderConfig,
@@ -27,6 +27,7 @@ from l3ac_jax.config.model import (
 )
 from l3ac_jax.config.tables import Table
 from l3ac_jax.config.training import TrainingConfig
+from l3ac_jax.errors import ConfigError
 
 __all__ = [
     "BUNDLED",
@@ -34,7 +35,6 @@ __all__ = [
     "NAMED",
     "PUBLISHED",
     "CodecConfig",
-    "ConfigError",
     "DecoderConfig",
     "EncoderConfig",
     "ExperimentConfig",

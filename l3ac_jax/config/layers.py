@@ -13,13 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from l3ac_jax.errors import ConfigError
+
 # Where the value of a dotted key was set: the name of a file, or COMMAND_LINE.
 Origins = dict[tuple[str, ...], str]
 COMMAND_LINE = "the command line"
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message names the file and the key."""
 
 
 def read_layers(

@@ -17,12 +17,10 @@ import numpy as np
 import soundfile
 from jaxtyping import Float, Int16
 
+from l3ac_jax.errors import RecordError
+
 FULL_SCALE = 32768
 NORMALIZED_LEVEL = 0.75
-
-
-class RecordError(ValueError):
-    """Bytes that are no record of a clip, or no longer what was written."""
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,10 @@ from pathlib import Path
 
 from l3ac_jax.config.data import CorpusName, Split
 from l3ac_jax.data.recordings import Recording
+from l3ac_jax.errors import LayoutError
 from l3ac_jax.system.trees import walk
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"})
-
-
-class LayoutError(ValueError):
-    """A source folder that is not what the publisher ships; the message says what is missing."""
 
 
 def find_recordings(

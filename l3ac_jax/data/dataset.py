@@ -15,16 +15,13 @@ from array_record.python.array_record_module import ArrayRecordReader
 from pydantic import BaseModel, ValidationError
 
 from l3ac_jax.config.data import CorpusConfig, CorpusName, Split
-from l3ac_jax.data.clip import Record, RecordError
+from l3ac_jax.data.clip import Record
+from l3ac_jax.errors import DatasetError, RecordError
 
 DATASET_FILE = "dataset.json"
 SKIPPED_FILE = "skipped.tsv"
 COMMAND = "python experiments/prepare_data.py"
 MAX_OPEN = 512  # shards of a split at a time: most systems allow a process 1024 files
-
-
-class DatasetError(ValueError):
-    """A prepared corpus that is missing, incomplete or damaged; the message names the file."""
 
 
 class ShardInfo(BaseModel, frozen=True, extra="forbid"):

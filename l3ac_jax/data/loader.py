@@ -19,6 +19,7 @@ from jaxtyping import Float32, Int32
 
 from l3ac_jax.config.data import DataConfig
 from l3ac_jax.data.training import HostBatch, TrainingData
+from l3ac_jax.errors import DatasetError, LoaderError
 from l3ac_jax.system.processes import make_pool
 
 SHARED = Path("/dev/shm")
@@ -29,10 +30,6 @@ class LoaderState(TypedDict):
 
     step: int
     data: str
-
-
-class LoaderError(RuntimeError):
-    """Workers that ended, or for which there is no memory."""
 
 
 class BatchLoader(Iterator[HostBatch]):
@@ -67,11 +64,11 @@ class BatchLoader(Iterator[HostBatch]):
         return LoaderState(step=self.step, data=self.data.identity)
 
     def restore(self, state: LoaderState) -> None:
-        """Go on where another loader stood. Raises ValueError if it read other data."""
+        """Go on where another loader stood. Raises DatasetError if it read other data."""
         if type(state["step"]) is not int or state["step"] < 0:
             raise ValueError(f"a step is a number from 0 on, got {state['step']!r}")
         if state["data"] != self.data.identity:
-            raise ValueError(
+            raise DatasetError(
                 "the data differ from those that this training began with (the [data] table, the "
                 "prepared corpora, or the number of processes): the same batches cannot go on"
             )

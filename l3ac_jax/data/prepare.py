@@ -19,7 +19,7 @@ from pathlib import Path
 from l3ac_jax.config.data import CorpusName, Split
 from l3ac_jax.data.corpora import find_recordings
 from l3ac_jax.data.dataset import DATASET_FILE, SKIPPED_FILE, DatasetInfo, ShardInfo, SplitInfo
-from l3ac_jax.data.recordings import Cut, SourceError
+from l3ac_jax.data.recordings import Cut
 from l3ac_jax.data.shard import (
     NOTES,
     ShardNote,
@@ -30,7 +30,8 @@ from l3ac_jax.data.shard import (
     plan_shards,
     read_note,
 )
-from l3ac_jax.system.files import OutputError, complete_file
+from l3ac_jax.errors import OutputError, PrepareError, SourceError
+from l3ac_jax.system.files import complete_file
 from l3ac_jax.system.folders import FolderInUseError, exclusive
 from l3ac_jax.system.processes import SPAWN, make_pool
 
@@ -38,10 +39,6 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 PLAN_FILE = "plan.json"
 LOCK_FILE = "lock"
 POLL_SECONDS = 0.2
-
-
-class PrepareError(ValueError):
-    """A target that cannot be used or finished; what is done stays, and the message says how on."""
 
 
 @dataclass(frozen=True)

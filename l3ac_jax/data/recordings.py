@@ -13,9 +13,10 @@ import soundfile
 import soxr
 from jaxtyping import Float, Int16
 
-from l3ac_jax.audio.files import AudioError, open_audio
+from l3ac_jax.audio.files import open_audio
 from l3ac_jax.config.data import Split
 from l3ac_jax.data.clip import FULL_SCALE
+from l3ac_jax.errors import AudioError, SourceError
 
 READ_FRAMES = 1 << 18
 
@@ -54,10 +55,6 @@ class Cut:
 
 class UnusableError(ValueError):
     """Why a recording or a piece is not used."""
-
-
-class SourceError(ValueError):
-    """A recording that was there and cannot be read now: no reason to go on without it."""
 
 
 def read_pieces(recording: Recording, cut: Cut) -> list[Int16[np.ndarray, " time"]]:

@@ -17,6 +17,7 @@ from jaxtyping import Float32, Int32
 from l3ac_jax.config.data import DataConfig
 from l3ac_jax.data.clip import Record, normalize
 from l3ac_jax.data.dataset import ClipSource, Corpus, open_corpus
+from l3ac_jax.errors import ConfigError
 
 
 class HostBatch(TypedDict):
@@ -32,7 +33,7 @@ class TrainingData:
     Batch `step` is the same whenever, wherever and in whichever order it is asked for: there is no
     other state. Every process of several has `batch_size / process_count` crops of each batch, from
     its own shards. Raises DatasetError for corpora that are missing, damaged or at another rate,
-    ValueError for a batch size that the processes cannot share.
+    ConfigError for a batch size that the processes cannot share.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class TrainingData:
         process_count: int = 1,
     ):
         if config.batch_size % process_count:
-            raise ValueError(
+            raise ConfigError(
                 f"data.batch_size is {config.batch_size}, which {process_count} processes cannot "
                 "share evenly"
             )
@@ -51,7 +52,7 @@ class TrainingData:
         self.batch_size = config.batch_size // process_count
         self.crop = round(config.seconds * sample_rate)
         if self.crop < 1:
-            raise ValueError(f"data.seconds is {config.seconds}: less than a sample")
+            raise ConfigError(f"data.seconds is {config.seconds}: less than a sample")
         corpora = [
             open_corpus(corpus, "train", sample_rate, process_index, process_count)
             for corpus in config.corpora

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from l3ac_jax.config import ConfigError, ExperimentConfig, differences, dump_config, load_config
+from l3ac_jax.config import ExperimentConfig, differences, dump_config, load_config
+from l3ac_jax.errors import ConfigError, ReportError
 from l3ac_jax.evaluation.clips import EvaluationClip
-from l3ac_jax.evaluation.report import REPORT_FILE, Report, ReportError, read_report
+from l3ac_jax.evaluation.report import REPORT_FILE, Report, read_report
 from l3ac_jax.system.files import complete_file
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from l3ac_jax.audio.files import FORMATS, read_audio, resample
-from l3ac_jax.system.trees import TreeError, find_files
+from l3ac_jax.errors import ArgumentError, TreeError
+from l3ac_jax.system.trees import find_files
 
 __all__ = ["EvaluationClip", "choose_clips", "find_clips", "read_mono"]
 
@@ -69,7 +70,7 @@ def choose_clips(
     if count is None or count >= len(clips):
         return list(clips)
     if count < 1:
-        raise ValueError(f"at least 1 clip is needed: got {count}")
+        raise ArgumentError(f"at least 1 clip is needed: got {count}")
     random = np.random.default_rng(seed)
     domains: dict[str, list[EvaluationClip]] = {}
     for index in random.permutation(len(clips)):

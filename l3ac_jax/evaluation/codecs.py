@@ -16,8 +16,9 @@ import numpy as np
 import soundfile
 from jaxtyping import Float, Int
 
-from l3ac_jax.audio.files import resample
+from l3ac_jax.audio.files import resample, write_audio
 from l3ac_jax.codec.l3ac import L3AC
+from l3ac_jax.errors import ReferenceCodecError
 from l3ac_jax.evaluation.ogg import payload_bytes
 from l3ac_jax.evaluation.report import Codec
 
@@ -28,15 +29,10 @@ __all__ = [
     "Coded",
     "NeuralCodec",
     "Opus",
-    "ReferenceCodecError",
     "nearest_references",
 ]
 
 Audio = Float[np.ndarray, " time"]
-
-
-class ReferenceCodecError(ValueError):
-    """A reference codec that is not known, not installed, or does not do what it should."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +172,7 @@ class Opus:
         encode, decode = self._programs
         with tempfile.TemporaryDirectory() as folder:
             wav, coded, result = (Path(folder, name) for name in ("in.wav", "c.opus", "out.wav"))
-            soundfile.write(wav, np.clip(audio, -1, 1), self.info.sample_rate, "PCM_16")
+            write_audio(wav, audio[None], self.info.sample_rate, "PCM_16")
             _run([encode, "--quiet", "--bitrate", self._kilobits, str(wav), str(coded)])
             rate = str(self.info.sample_rate)
             _run([decode, "--quiet", "--rate", rate, "--force-wav", str(coded), str(result)])

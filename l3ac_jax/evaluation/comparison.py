@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from l3ac_jax.config import CodecConfig, published_config
+from l3ac_jax.errors import ComparisonError
 from l3ac_jax.evaluation.complexity import products, resolve_config
 from l3ac_jax.evaluation.published import published_points
 from l3ac_jax.evaluation.report import Codec, Interval, Report, read_report
@@ -18,7 +19,6 @@ from l3ac_jax.system.files import complete_file
 
 __all__ = [
     "SCORES",
-    "ComparisonError",
     "ComparisonRow",
     "formula_gmac_per_second",
     "measured_rows",
@@ -31,10 +31,6 @@ SCORES = ("pesq", "stoi")
 
 # As in the published figures.
 COUNTED_SECONDS = 10.0
-
-
-class ComparisonError(ValueError):
-    """Evaluations that cannot be compared; the message names the file."""
 
 
 class ComparisonRow(NamedTuple):

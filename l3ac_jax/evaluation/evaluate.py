@@ -21,14 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from l3ac_jax.audio.files import AudioError, write_audio
+from l3ac_jax.audio.files import write_audio
+from l3ac_jax.errors import ArgumentError, AudioError, OutputError, UserError
 from l3ac_jax.evaluation.clips import EvaluationClip, read_mono
 from l3ac_jax.evaluation.codecs import CodecUnderTest
 from l3ac_jax.evaluation.journal import Journal
 from l3ac_jax.evaluation.report import ClipScores, Codec, Report, write_report
 from l3ac_jax.evaluation.scoring import SIGNAL_SCORES, Extras, ScoringJob, score_jobs
 from l3ac_jax.evaluation.summaries import CodedClip, summarize, write_csv
-from l3ac_jax.system.files import OutputError
 from l3ac_jax.system.folders import FolderInUseError, exclusive
 
 __all__ = ["AUDIO_FOLDER", "ReportProgress", "Settings", "audio_path", "check_out", "evaluate"]
@@ -62,19 +62,19 @@ def evaluate(
 
     A clip that cannot be read, coded or scored is left out and named in the report's `failures`.
     `data` is what the report calls the clips. Raises OutputError if `out` cannot be used or holds
-    the results of other codecs under the same names, ImportError if a package is missing.
+    the results of other codecs under the same names, MissingPackageError if a package is missing.
     """
     settings = settings or Settings()
     settings.extras.check()
     rates = {codec.info.sample_rate for codec in codecs}
     if len(rates) != 1:
-        raise ValueError(f"codecs need the same sample rate: got {sorted(rates)} Hz")
+        raise ArgumentError(f"codecs need the same sample rate: got {sorted(rates)} Hz")
     out = Path(out)
     check_out(out)
     out.mkdir(parents=True, exist_ok=True)
     names = [file_name(codec.info.name) for codec in codecs]
     if len(set(names)) < len(names):
-        raise ValueError(f"codecs need different names: got {', '.join(names)}")
+        raise ArgumentError(f"codecs need different names: got {', '.join(names)}")
     try:
         with exclusive(out / LOCK):
             run = _EvaluationRun(out, list(clips), settings, progress)
@@ -155,7 +155,7 @@ class _EvaluationRun:
         except AudioError as error:  # which names the file
             self.fail(str(error))
             return None
-        except ValueError as error:
+        except UserError as error:
             self.fail(f"{clip.name}: {error}")
             return None
         target = audio_path(self.out, codec.info.name, clip.name)

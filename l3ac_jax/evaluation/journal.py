@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, Self
 
-from l3ac_jax.system.files import OutputError, complete_file
+from l3ac_jax.errors import OutputError
+from l3ac_jax.system.files import complete_file
 
 
 class Journal:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from l3ac_jax.errors import ListeningPageError, OutputError
 from l3ac_jax.evaluation.data_uris import audio_uri, color_scale, spectrogram_peak, spectrogram_uri
 from l3ac_jax.evaluation.listening_rows import (
     ListeningRow,
@@ -26,22 +27,19 @@ from l3ac_jax.evaluation.listening_rows import (
 )
 from l3ac_jax.evaluation.report import ALL, Codec, Report
 from l3ac_jax.plots.figures import RANGE_DB
-from l3ac_jax.system.files import OutputError, check_output, complete_file
+from l3ac_jax.system.files import check_output, complete_file
+from l3ac_jax.system.packages import needs_extra
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-__all__ = ["ListeningPageError", "check_listening_page", "write_listening_page"]
+__all__ = ["check_listening_page", "write_listening_page"]
 
 Audio = Float[np.ndarray, " time"]
 
 # A name's ending is all that a browser goes by at a file:// address.
 ENDINGS = (".html", ".htm")
 TICKS = 6
-
-
-class ListeningPageError(ValueError):
-    """A report and audio that do not fit together; the message names the clip and the codec."""
 
 
 class PlayedRecording(NamedTuple):
@@ -86,7 +84,7 @@ def write_listening_page(
     a clip's spectrograms is the peak of the original. The same report and audio give the same
     bytes: real-time factors, which differ from run to run, are left out.
 
-    Raises ListeningPageError, OutputError, or ImportError without jinja2 or matplotlib.
+    Raises ListeningPageError, OutputError, or MissingPackageError without jinja2 or matplotlib.
     """
     check_listening_page(path, overwrite)
     _check(report)
@@ -134,12 +132,8 @@ def _check(report: Report) -> None:
 
 
 def _template() -> Template:
-    try:
+    with needs_extra("train", "a page"):
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    except ImportError as error:
-        raise ImportError(
-            f"jinja2 is needed for pages ({error}): pip install 'l3ac-jax[train]'"
-        ) from error
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "pages"),
         autoescape=True,

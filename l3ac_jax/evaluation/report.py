@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from l3ac_jax.errors import ReportError
 from l3ac_jax.system.files import complete_file
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "Interval",
     "Metric",
     "Report",
-    "ReportError",
     "Summary",
     "confidence_interval",
     "read_report",
@@ -33,10 +33,6 @@ __all__ = [
 REPORT_FILE = "evaluation.json"
 VERSION = 1
 ALL = "all"  # the domain of all clips together
-
-
-class ReportError(ValueError):
-    """A report that cannot be read; the message names the file."""
 
 
 class Metric(NamedTuple):

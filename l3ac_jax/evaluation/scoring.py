@@ -42,7 +42,7 @@ class Extras:
         return tuple(name for name, is_wanted in wanted.items() if is_wanted)
 
     def check(self) -> None:
-        """Raise ImportError for packages that are not installed."""
+        """Raise MissingPackageError for packages that are not installed."""
         for name in self.names:
             learned.require(name)
 

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from l3ac_jax.audio.files import resample
+from l3ac_jax.system.packages import needs_extra
 
 __all__ = ["dnsmos", "require", "speaker_similarity", "transcribe", "use_one_thread",
            "word_error_rate"]  # fmt: skip
@@ -32,7 +33,7 @@ PACKAGES = {
 
 
 def require(score: str) -> None:
-    """Raise ImportError if a package that this score needs is missing."""
+    """Raise MissingPackageError if a package that this score needs is missing."""
     for name in PACKAGES[score]:
         _package(name, score)
 
@@ -112,11 +113,6 @@ def _recognizer(model: str) -> Any:
 
 
 def _package(name: str, score: str) -> types.ModuleType:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of their own imports, which nobody here can mend
-            return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f"{name} is needed for the score {score!r} ({error}): pip install 'l3ac-jax[scores]'"
-        ) from error
+    with needs_extra("scores", f"the score {score!r}"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of their own imports, which nobody here can mend
+        return importlib.import_module(name)

@@ -20,7 +20,9 @@ from typing import Self
 import numpy as np
 from jaxtyping import Float, Int
 
+from l3ac_jax.errors import ArgumentError, ScoreError
 from l3ac_jax.metrics.signals import check_pair
+from l3ac_jax.system.packages import needs_extra
 from l3ac_jax.system.processes import make_pool
 
 Audio = Float[np.ndarray, " time"]
@@ -29,10 +31,6 @@ PESQ_RATE = 16000
 # pesq keeps 50 utterances, each of 0.2 s and as much of a pause, and writes beyond its memory
 # when there are more: rhythmic sounds of half a minute end the process.
 PESQ_SAFE_SECONDS = 20.0
-
-
-class ScoreError(RuntimeError):
-    """Workers that ended before their work was done."""
 
 
 def stoi(reference: Audio, decoded: Audio, sample_rate: int, extended: bool = False) -> float:
@@ -70,11 +68,11 @@ def pesq_wb(reference: Audio, decoded: Audio, sample_rate: int) -> float:
 
     NaN if there is less than 0.25 s, no speech in the reference, silence in the decoded audio, or
     samples that are not finite; and for some clips of more than 20 s that have very many pauses.
-    Raises ValueError for a sample rate other than 16 kHz.
+    Raises ArgumentError for a sample rate other than 16 kHz.
     """
     check_pair(reference, decoded)
     if sample_rate != PESQ_RATE:
-        raise ValueError(f"wide-band PESQ needs {PESQ_RATE} Hz, got {sample_rate} Hz")
+        raise ArgumentError(f"wide-band PESQ needs {PESQ_RATE} Hz, got {sample_rate} Hz")
     pesq = _package("pesq")
     if not (reference.any() and decoded.any() and _finite(reference, decoded)):
         return np.nan
@@ -215,12 +213,8 @@ def _import_packages() -> None:
 
 
 def _package(name: str) -> types.ModuleType:
-    try:
+    with needs_extra("train", "scoring speech"):
         return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f"{name} is needed for scores ({error}): pip install 'l3ac-jax[train]'"
-        ) from error
 
 
 def _finite(*clips: Audio) -> bool:

@@ -14,7 +14,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from l3ac_jax.config import CodecConfig, ConfigError, TPoolingConfig
+from l3ac_jax.config import CodecConfig, TPoolingConfig
+from l3ac_jax.errors import ConfigError
 
 # The values of `l3ac.en_codec.ModelConfig` for keys that a file leaves out.
 _DEFAULTS: dict[str, Any] = {

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from l3ac_jax.errors import WeightsError
 from l3ac_jax.official.state_dict_pickle import (
     RefusedError,
     StorageRecord,
@@ -22,11 +23,7 @@ from l3ac_jax.official.state_dict_pickle import (
     describe_state_dict,
 )
 
-__all__ = ["WeightsError", "read_state_dict"]
-
-
-class WeightsError(ValueError):
-    """Weights that cannot be used; the message names the file or folder, and all reasons."""
+__all__ = ["read_state_dict"]
 
 
 def read_state_dict(path: str | os.PathLike[str], entry: str | None = None) -> dict[str, NDArray]:

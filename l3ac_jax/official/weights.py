@@ -18,15 +18,16 @@ import tomli_w
 from numpy.typing import NDArray
 
 from l3ac_jax.config import CodecConfig
+from l3ac_jax.errors import WeightsError
 from l3ac_jax.model.params import expected_params, flatten, in_words, mismatches, unflatten
 from l3ac_jax.official.config import from_official_config, to_official_config
 from l3ac_jax.official.names import FILES, official_places, official_shapes, rotary_buffers
-from l3ac_jax.official.torch_files import WeightsError, read_state_dict
+from l3ac_jax.official.torch_files import read_state_dict
 from l3ac_jax.system.folders import complete_folder
+from l3ac_jax.system.packages import needs_extra
 
 __all__ = [
     "OFFICIAL_CONFIG_FILE",
-    "WeightsError",
     "from_official_config",
     "from_torch",
     "to_official_config",
@@ -73,8 +74,9 @@ def to_torch(
     """Write parameters as the five official files, with the official config.toml beside them.
 
     Raises WeightsError if the parameters are not those of the configuration's network, ConfigError
-    if the official package has no such network, FileExistsError if the folder is there already
-    (with `overwrite`: if it holds other files), ImportError without torch. Nothing is written then.
+    if the official package has no such network, OutputError if the folder is there already
+    (with `overwrite`: if it holds other files), MissingPackageError without torch. Nothing is
+    written then.
     """
     folder = Path(folder)
     leaves = flatten(params)
@@ -120,10 +122,6 @@ def _name_and_version(folder: Path) -> tuple[str, str]:
 
 
 def _import_torch() -> Any:
-    try:
+    with needs_extra("torch", "writing .pt files"):
         import torch
-    except ImportError as error:
-        raise ImportError(
-            f"writing .pt files needs PyTorch ({error}): pip install 'l3ac-jax[torch]'"
-        ) from error
     return torch

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.official.config import from_official_config, to_official_config
+from l3ac_jax.system.packages import needs_extra
 
 if TYPE_CHECKING:
     import torch
@@ -33,8 +34,8 @@ def seeded_codec(
 
     `config` is ours or the content of an official TOML file; `dtype` is float32 or float64, and the
     same seed gives the same weights in both (they are drawn in float32). The global random state
-    is neither used nor changed. Raises ImportError without the official package, ConfigError for
-    a configuration that it cannot express.
+    is neither used nor changed. Raises MissingPackageError without the official package,
+    ConfigError for a configuration that it cannot express.
     """
     codec = OfficialCodec(config)
     generator = import_official()[0].Generator().manual_seed(seed)
@@ -140,18 +141,13 @@ class OfficialCodec:
 
 
 def import_official() -> tuple[Any, Any]:
-    """The modules `torch` and `l3ac.en_codec`. Raises ImportError that says how to get them."""
-    try:
-        with warnings.catch_warnings():
-            # It scripts two of its functions, which torch 2.13 deprecates.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            import l3ac.en_codec
-            import local_attention  # noqa: F401  (l3ac imports it only when a network is built)
-            import torch
-    except ImportError as error:
-        raise ImportError(
-            f"this needs the official PyTorch package ({error}): pip install 'l3ac-jax[torch]'"
-        ) from error
+    """The modules `torch` and `l3ac.en_codec`. Raises MissingPackageError."""
+    with needs_extra("torch", "comparing with the official code"), warnings.catch_warnings():
+        # It scripts two of its functions, which torch 2.13 deprecates.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import l3ac.en_codec
+        import local_attention  # noqa: F401  (l3ac imports it only when a network is built)
+        import torch
     return torch, l3ac.en_codec
 
 

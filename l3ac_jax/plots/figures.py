@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from l3ac_jax.audio.spectra import magnitudes
-from l3ac_jax.system.files import OutputError, check_output, complete_file
+from l3ac_jax.errors import OutputError
+from l3ac_jax.system.files import check_output, complete_file
+from l3ac_jax.system.packages import needs_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,20 +43,16 @@ RANGE_DB = 80.0
 
 def new_figure(width: float = 9.0, height: float = 5.4, dpi: int = 100) -> Figure:
     """An empty figure, in inches. It needs no display, and nothing global refers to it."""
-    try:
+    with needs_extra("train", "a figure"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            f"matplotlib is needed for figures ({error}): pip install 'l3ac-jax[train]'"
-        ) from error
     figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def check_figure(path: str | os.PathLike[str], overwrite: bool) -> None:
-    """Raise what `save_figure` would: OutputError, or ImportError without matplotlib."""
+    """Raise what `save_figure` would: OutputError, or MissingPackageError without matplotlib."""
     new_figure()
     check_output(path, overwrite)
     if Path(path).suffix.lower() not in FORMATS:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from l3ac_jax.errors import ArgumentError
 from l3ac_jax.plots.figures import LINES, draw_spectrogram, new_figure
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def trends(audio: Audio, kernels: Sequence[int], sample_rate: int) -> list[Trend
 
     for kernel in kernels:
         if kernel < 1 or kernel % 2 == 0:
-            raise ValueError(f"kernels must be odd and 1 or more, got {kernel}")
+            raise ArgumentError(f"kernels must be odd and 1 or more, got {kernel}")
     level = _level(audio, sample_rate)
     found = []
     for kernel in kernels:

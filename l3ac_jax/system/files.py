@@ -7,9 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-
-class OutputError(ValueError):
-    """A path that cannot be written; the message names it and says why."""
+from l3ac_jax.errors import OutputError
 
 
 def check_output(path: str | os.PathLike[str], overwrite: bool) -> Path:

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from l3ac_jax.errors import OutputError
+
 
 @contextmanager
 def complete_folder(
@@ -20,20 +22,22 @@ def complete_folder(
     Until then it is a hidden sibling, removed if the block fails; a killed process can leave it
     behind, but nothing at `target`. With `overwrite`, an existing folder is replaced, if it holds
     nothing but the names in `replaceable`: a mistyped target costs no other files. An empty folder
-    is always replaced. Raises FileExistsError otherwise, before the block runs.
+    is always replaced. Raises OutputError otherwise, before the block runs, and where the system
+    does not let it be written.
     """
     target = Path(target).resolve()
     check_target(target, overwrite, replaceable)
-    target.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile: its folders are closed to other users.
     token = secrets.token_hex(4)
     new = target.with_name(f".{target.name}.new-{token}")
-    new.mkdir()
     try:
+        new.mkdir(parents=True)
         yield new
         # Again: the block may have taken minutes.
         check_target(target, overwrite, replaceable)
         _put_in_place(new, target, target.with_name(f".{target.name}.old-{token}"))
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
@@ -41,18 +45,18 @@ def complete_folder(
 def check_target(
     target: str | os.PathLike[str], overwrite: bool, replaceable: Collection[str]
 ) -> None:
-    """Raise FileExistsError if `complete_folder` would not write to a folder."""
+    """Raise OutputError if `complete_folder` would not write to a folder."""
     target = Path(target)
     if not target.exists():
         return
     if not target.is_dir():
-        raise FileExistsError(f"{target}: exists and is not a folder")
+        raise OutputError(f"{target}: exists and is not a folder")
     names = sorted(path.name for path in target.iterdir())
     if names and not overwrite:
-        raise FileExistsError(f"{target}: exists already (overwrite replaces it)")
+        raise OutputError(f"{target}: exists already (overwrite replaces it)")
     others = [name for name in names if name not in replaceable]
     if others:
-        raise FileExistsError(
+        raise OutputError(
             f"{target}: is not overwritten, since it also holds {', '.join(others[:3])}"
             + (", ..." if len(others) > 3 else "")
         )

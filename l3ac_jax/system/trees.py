@@ -10,12 +10,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from l3ac_jax.system.files import OutputError, check_output
+from l3ac_jax.errors import OutputError, TreeError
+from l3ac_jax.system.files import check_output
 
 __all__ = [
     "Found",
     "Job",
-    "TreeError",
     "check_trees",
     "find_files",
     "jobs",
@@ -25,10 +25,6 @@ __all__ = [
 ]
 
 TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.part")  # as files.complete_file has it
-
-
-class TreeError(ValueError):
-    """A folder that cannot be worked on; the message names it and says why."""
 
 
 @dataclass(frozen=True)

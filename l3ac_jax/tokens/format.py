@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from l3ac_jax.config import CodecConfig
+from l3ac_jax.errors import WrongModelError
 
 if TYPE_CHECKING:
     from l3ac_jax.codec.l3ac import L3AC
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = [
     "EncodedAudio",
     "TokenFormat",
-    "WrongModelError",
     "check_format",
     "config_fingerprint",
     "frames_of",
@@ -27,10 +27,6 @@ __all__ = [
 ]
 
 DIGITS = 16  # of a fingerprint: 64 bits
-
-
-class WrongModelError(ValueError):
-    """Tokens that a codec cannot decode; the message says which codec could."""
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
-from l3ac_jax.config import ConfigError, ExperimentConfig
+from l3ac_jax.config import ExperimentConfig
 from l3ac_jax.config.training import CheckpointConfig
 from l3ac_jax.data.loader import LoaderState
+from l3ac_jax.errors import ConfigError
 from l3ac_jax.training.step import TrainState
 from l3ac_jax.weights.folder import CHECKPOINTS_FOLDER, PARAMS_FOLDER, RANK, RUN_ITEM
 

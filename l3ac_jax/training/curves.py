@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from l3ac_jax.errors import CurvesError
 from l3ac_jax.plots.figures import LINES, new_figure
 from l3ac_jax.training.logs import METRICS_FILE, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Curve", "CurvesError", "draw_curves", "read_curves"]
+__all__ = ["Curve", "draw_curves", "read_curves"]
 
 KINDS = TRAINING, EVALUATION = ("train", "evaluation")
 
@@ -32,10 +33,6 @@ TITLES = {
     "stft": "STFT distance",
     "waveform": "waveform distance",
 }
-
-
-class CurvesError(ValueError):
-    """A run without figures to draw; the message names the file."""
 
 
 class Curve(NamedTuple):

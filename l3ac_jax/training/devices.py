@@ -16,6 +16,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
+from l3ac_jax.errors import ArgumentError, ConfigError
+
 AXIS = "clips"
 
 # For processes that no cluster manager started; the first one is a variable of JAX itself.
@@ -29,24 +31,24 @@ def connect_processes(
 
     `coordinator` is "host:port" of process 0. What is not given comes from the environment:
     $JAX_COORDINATOR_ADDRESS, $JAX_NUM_PROCESSES, $JAX_PROCESS_ID, or what Slurm, Open MPI or a
-    cloud's manager says. Raises ValueError where that does not make a complete description.
+    cloud's manager says. Raises ArgumentError where that does not make a complete description.
     """
     count, index = os.environ.get(PROCESSES), os.environ.get(PROCESS)
     try:
         processes = int(count) if processes is None and count else processes
         process = int(index) if process is None and index else process
     except ValueError:
-        raise ValueError(
+        raise ArgumentError(
             f"${PROCESSES} and ${PROCESS} must be numbers: {count!r}, {index!r}"
         ) from None
     if processes is not None and process is not None and not 0 <= process < processes:
-        raise ValueError(
+        raise ArgumentError(
             f"of {processes} processes, this one must be 0 to {processes - 1}: {process}"
         )
     try:
         jax.distributed.initialize(coordinator, processes, process)
     except (RuntimeError, ValueError) as error:
-        raise ValueError(
+        raise ArgumentError(
             f"the processes could not be connected: {error} (give --coordinator HOST:PORT, "
             f"--processes N and --process I, or set ${COORDINATOR}, ${PROCESSES} and ${PROCESS})"
         ) from error
@@ -73,9 +75,9 @@ class Devices:
         return NamedSharding(self.mesh, PartitionSpec(AXIS))
 
     def check_batch(self, batch_size: int, micro_batches: int) -> None:
-        """Raise ValueError if a batch cannot be divided evenly."""
+        """Raise ConfigError if a batch cannot be divided evenly."""
         if batch_size % (self.count * micro_batches):
-            raise ValueError(
+            raise ConfigError(
                 f"data.batch_size is {batch_size}, which {self.count} devices with "
                 f"training.micro_batches = {micro_batches} cannot share evenly"
             )

@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from l3ac_jax.plots.figures import spectrogram_image
 from l3ac_jax.system.files import complete_file
+from l3ac_jax.system.packages import needs_extra
 
 __all__ = ["METRICS_FILE", "Kind", "NoLog", "RunLog", "read_metrics"]
 
@@ -36,7 +37,7 @@ class RunLog:
     more, and what a killed process left half-written; TensorBoard is told to do the same.
 
     Close it, or use it as a context manager. Raises OutputError if metrics.jsonl cannot be
-    written, and ImportError without the packages of the extra `train`.
+    written, and MissingPackageError without the packages of the extra `train`.
     """
 
     def __init__(self, folder: str | os.PathLike[str], start_step: int = 0):
@@ -150,12 +151,8 @@ def _forget_after(step: int, path: Path) -> None:
 
 def _open_board(folder: Path, start_step: int) -> Any:
     # Imported where it is needed: with PyTorch installed, which it imports, it takes seconds.
-    try:
+    with needs_extra("train", "the log of a training run"):
         from tensorboardX import SummaryWriter
-    except ImportError as error:
-        raise ImportError(
-            f"tensorboardX is needed for logs ({error}): pip install 'l3ac-jax[train]'"
-        ) from error
     # It warns of each NaN, which TensorBoard can show.
     logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
     return SummaryWriter(

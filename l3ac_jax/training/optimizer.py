@@ -12,8 +12,8 @@ from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from l3ac_jax.config import ConfigError
 from l3ac_jax.config.training import OptimizerConfig
+from l3ac_jax.errors import ConfigError
 from l3ac_jax.training.muon import muon
 
 Schedule = Callable[[ArrayLike], Float[Array, ""]]

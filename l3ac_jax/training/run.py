@@ -22,13 +22,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from l3ac_jax.config import ConfigError, ExperimentConfig, differences, dump_config
+from l3ac_jax.config import ExperimentConfig, differences, dump_config
 from l3ac_jax.config.data import DataConfig
 from l3ac_jax.config.training import TrainingConfig
 from l3ac_jax.data.evaluation import EvaluationClips
 from l3ac_jax.data.loader import BatchLoader
+from l3ac_jax.errors import ConfigError, WeightsError
 from l3ac_jax.model.params import expected_params, flatten, in_words, mismatches
-from l3ac_jax.official.torch_files import WeightsError
 from l3ac_jax.system.compilation import quick_compilation
 from l3ac_jax.system.files import complete_file
 from l3ac_jax.system.folders import FolderInUseError, exclusive

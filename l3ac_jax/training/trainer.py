@@ -17,17 +17,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from l3ac_jax.config import ExperimentConfig
-from l3ac_jax.data.loader import LoaderError
-from l3ac_jax.metrics.speech import ScoreError
+from l3ac_jax.errors import LoaderError, ScoreError
 from l3ac_jax.system.compilation import product_options
 from l3ac_jax.training.run import TrainingRun, open_run
 from l3ac_jax.training.stop import StopRequest
 
-__all__ = ["TrainingDivergedError", "TrainingOutcome", "train"]
-
-
-class TrainingDivergedError(RuntimeError):
-    """Too many steps in a row whose loss or gradient was not finite."""
+__all__ = ["TrainingOutcome", "train"]
 
 
 @dataclass(frozen=True)
@@ -56,8 +51,8 @@ def train(
     yes, that of the evaluation is compiled as well, and training saves and leaves.
 
     Raises, before anything is trained: ConfigError (also for a folder that was begun with another
-    model), DatasetError, WeightsError or DownloadError, ValueError for data that changed or a
-    batch that cannot be divided. Later: LoaderError or ScoreError for workers that ended, and
+    model, or for a batch that cannot be divided), DatasetError (also for data that changed),
+    WeightsError or DownloadError. Later: LoaderError or ScoreError for workers that ended, and
     TrainingDivergedError; what is lost then is what came after the last checkpoint.
     """
     with StopRequest() as stop, open_run(config, Path(folder), fine_tune, quiet) as run:

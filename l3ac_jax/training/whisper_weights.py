@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from l3ac_jax.errors import DownloadError, WeightsError
 from l3ac_jax.model.params import flatten, in_words, mismatches, unflatten
-from l3ac_jax.official.torch_files import WeightsError, read_state_dict
+from l3ac_jax.official.torch_files import read_state_dict
 from l3ac_jax.system.cache import cache_folder
 from l3ac_jax.training.whisper import MEL_BANDS, WhisperEncoder
-from l3ac_jax.weights.hub import DownloadError
 
 __all__ = ["REPOSITORY", "load_whisper_encoder", "read_whisper_encoder"]
 

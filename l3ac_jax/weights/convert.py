@@ -6,9 +6,10 @@ import os
 import tomllib
 from pathlib import Path
 
-from l3ac_jax.config import PUBLISHED, ConfigError, ExperimentConfig, load_config, published_config
+from l3ac_jax.config import PUBLISHED, ExperimentConfig, load_config, published_config
+from l3ac_jax.errors import ConfigError, WeightsError
 from l3ac_jax.official.config import from_official_config, is_official_config
-from l3ac_jax.official.weights import WeightsError, from_torch, to_torch
+from l3ac_jax.official.weights import from_torch, to_torch
 from l3ac_jax.system.folders import check_target
 from l3ac_jax.weights.folder import MODEL_FILES, PARAMS_FOLDER, load_model, save_model
 from l3ac_jax.weights.hub import download_weights
@@ -27,7 +28,7 @@ def convert_from_torch(
     `source` is a folder with the five .pt files, or a published name, whose weights are downloaded
     where the cache lacks them; `config` a published name or a TOML file, ours or an official one,
     which `find_config` looks for if it is None. Raises ConfigError, WeightsError, DownloadError or
-    FileExistsError; nothing is written then.
+    OutputError; nothing is written then.
     """
     check_target(target, overwrite, MODEL_FILES)  # before a download
     # As in get_model, a published name means the published model even where a folder is called so.
@@ -50,7 +51,7 @@ def convert_to_torch(
     """Make a folder with the five official files of a model folder. Returns its configuration.
 
     Raises ConfigError (also for a network that the official package does not have), WeightsError,
-    FileExistsError, or ImportError without torch; nothing is written then.
+    OutputError, or MissingPackageError without torch; nothing is written then.
     """
     if not (Path(source) / PARAMS_FOLDER).is_dir():
         raise WeightsError(f"{source}: is not a model folder: it has no {PARAMS_FOLDER}/")

@@ -15,10 +15,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from l3ac_jax.config import CodecConfig, ConfigError
+from l3ac_jax.config import CodecConfig
+from l3ac_jax.errors import ConfigError, OutputError, WeightsError
 from l3ac_jax.model.params import expected_params, flatten, in_words, mismatches, unflatten
-from l3ac_jax.official.torch_files import WeightsError
-from l3ac_jax.system.files import OutputError, check_output, complete_file
+from l3ac_jax.system.files import check_output, complete_file
 
 __all__ = ["ENDING", "Precision", "check_model_file", "load_model_file", "save_model_file"]
 

@@ -27,9 +27,9 @@ import jax
 import numpy as np
 from pydantic import ValidationError
 
-from l3ac_jax.config import ConfigError, ExperimentConfig, dump_config, load_config
+from l3ac_jax.config import ExperimentConfig, dump_config, load_config
+from l3ac_jax.errors import ConfigError, WeightsError
 from l3ac_jax.model.params import expected_params, flatten, in_words, mismatches
-from l3ac_jax.official.torch_files import WeightsError
 from l3ac_jax.system.folders import complete_folder
 
 __all__ = ["MODEL_FILES", "PARAMS_FOLDER", "best_checkpoint", "load_model", "save_model"]
@@ -52,7 +52,7 @@ def save_model(
     """Write a model folder; with `overwrite`, in place of another model folder.
 
     Raises WeightsError if the parameters are not those of the configuration's network,
-    FileExistsError if the folder is there already. In both cases nothing is written.
+    OutputError if the folder is there already. In both cases nothing is written.
     """
     problems = mismatches(flatten(params), expected_params(config.model))
     if problems:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from l3ac_jax.config import PUBLISHED
+from l3ac_jax.errors import DownloadError
 from l3ac_jax.system.cache import cache_folder
 
 REPOSITORY = "zhai-lw/L3AC"
 WEIGHT_FILES = ("encoder.pt", "quantizer.pt", "decoder.pt", "en_encoder.pt", "en_decoder.pt")
-
-
-class DownloadError(ValueError):
-    """Published weights that are neither here nor to be had; the message says what to do."""
 
 
 def weights_folder(name: str) -> Path:

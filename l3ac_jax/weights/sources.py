@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from l3ac_jax.config import BUNDLED, NAMED, PUBLISHED, CodecConfig, published_config
+from l3ac_jax.errors import ModelNotFoundError
 from l3ac_jax.official.weights import from_torch
 from l3ac_jax.weights.file import ENDING, load_model_file
 from l3ac_jax.weights.folder import (
@@ -18,13 +19,9 @@ from l3ac_jax.weights.folder import (
 )
 from l3ac_jax.weights.hub import WEIGHT_FILES, download_weights, missing_weights
 
-__all__ = ["ModelNotFoundError", "list_models", "load_params"]
+__all__ = ["list_models", "load_params"]
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
-
-
-class ModelNotFoundError(ValueError):
-    """A name that is no model's, or a file or folder that holds none."""
 
 
 def list_models() -> dict[str, str]:

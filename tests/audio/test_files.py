@@ -8,14 +8,14 @@ import pytest
 import soundfile
 
 from l3ac_jax.audio.files import (
-    AudioError,
     check_audio_output,
     choose_subtype,
     read_audio,
     resample,
     write_audio,
 )
-from l3ac_jax.system.files import OutputError, complete_file
+from l3ac_jax.errors import AudioError, OutputError
+from l3ac_jax.system.files import complete_file
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

@@ -9,9 +9,8 @@ from l3ac_jax.audio.files import read_audio, resample, write_audio
 from l3ac_jax.codec.files import decode_file, encode_file, reconstruct_file
 from l3ac_jax.codec.many import batches
 from l3ac_jax.codec.many.batches import decode_all, encode_files
-from l3ac_jax.system.files import OutputError
+from l3ac_jax.errors import OutputError, WrongModelError
 from l3ac_jax.tokens.bitstream.files import save
-from l3ac_jax.tokens.format import WrongModelError
 
 
 def test_a_file_has_the_tokens_of_its_channels_at_the_rate_of_the_codec(small_codec, stereo):

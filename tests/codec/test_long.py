@@ -17,7 +17,8 @@ from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.codec.long import decoding as long_decoding
 from l3ac_jax.codec.long import encoding as long_encoding
 from l3ac_jax.codec.long.pieces import Geometry, Own, Pieces
-from l3ac_jax.codec.long.spool import Spool, SpoolError
+from l3ac_jax.codec.long.spool import Spool
+from l3ac_jax.errors import SpoolError
 from l3ac_jax.model.network import Network
 from l3ac_jax.model.reach import Span
 from tests.model.oracle import codec_of

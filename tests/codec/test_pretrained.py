@@ -8,9 +8,10 @@ import l3ac_jax
 from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.codec.pretrained import get_model
 from l3ac_jax.config import BUNDLED, PUBLISHED, ExperimentConfig
+from l3ac_jax.errors import ModelNotFoundError
 from l3ac_jax.weights import sources
 from l3ac_jax.weights.hub import WEIGHT_FILES, weights_folder
-from l3ac_jax.weights.sources import ModelNotFoundError, list_models
+from l3ac_jax.weights.sources import list_models
 from tests.small_configs import SMALL_CONFIGS
 
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from l3ac_jax.config import (
     PUBLISHED,
     CodecConfig,
-    ConfigError,
     ExperimentConfig,
     dump_config,
     load_config,
     published_config,
 )
+from l3ac_jax.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from l3ac_jax.data.clip import Record, RecordError, encode_record, normalize, peak_level
+from l3ac_jax.data.clip import Record, encode_record, normalize, peak_level
+from l3ac_jax.errors import RecordError
 from tests.data.trees import speech
 
 

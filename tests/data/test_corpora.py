@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from l3ac_jax.data.corpora import LayoutError, find_recordings
+from l3ac_jax.data.corpora import find_recordings
 from l3ac_jax.data.recordings import read_pieces
+from l3ac_jax.errors import LayoutError
 from tests.data import trees
 from tests.data.trees import CUT, listed
 

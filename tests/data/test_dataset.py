@@ -6,8 +6,9 @@ import shutil
 import pytest
 
 from l3ac_jax.config.data import CorpusConfig
-from l3ac_jax.data.dataset import ClipSource, DatasetError, open_corpus, read_dataset_info
+from l3ac_jax.data.dataset import ClipSource, open_corpus, read_dataset_info
 from l3ac_jax.data.prepare import prepare
+from l3ac_jax.errors import DatasetError
 from tests.data import trees
 from tests.data.trees import CUT
 

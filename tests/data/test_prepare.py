@@ -19,9 +19,10 @@ import pytest
 from experiments import prepare_data
 from l3ac_jax.data.corpora import find_recordings
 from l3ac_jax.data.dataset import ClipSource, read_dataset_info
-from l3ac_jax.data.prepare import PrepareError, prepare
-from l3ac_jax.data.recordings import Cut, SourceError, read_pieces
+from l3ac_jax.data.prepare import prepare
+from l3ac_jax.data.recordings import Cut, read_pieces
 from l3ac_jax.data.shard import make_shard, plan_shards
+from l3ac_jax.errors import PrepareError, SourceError
 from tests.data import trees
 from tests.data.trees import CUT
 

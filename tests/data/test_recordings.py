@@ -10,14 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from l3ac_jax.data import recordings
-from l3ac_jax.data.recordings import (
-    Cut,
-    Recording,
-    SourceError,
-    UnusableError,
-    is_silent,
-    read_pieces,
-)
+from l3ac_jax.data.recordings import Cut, Recording, UnusableError, is_silent, read_pieces
+from l3ac_jax.errors import SourceError
 from tests.data.trees import CUT, FIXTURES, speech, write
 
 

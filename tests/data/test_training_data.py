@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from l3ac_jax.config.data import CorpusConfig, DataConfig
 from l3ac_jax.data.clip import Record, encode_record, normalize
-from l3ac_jax.data.dataset import DatasetError
-from l3ac_jax.data.loader import SHARED, BatchLoader, LoaderError
+from l3ac_jax.data.loader import SHARED, BatchLoader
 from l3ac_jax.data.prepare import prepare
 from l3ac_jax.data.training import TrainingData, _Crop
+from l3ac_jax.errors import DatasetError, LoaderError
 from tests.data import trees
 from tests.data.trees import CUT, speech
 
@@ -239,7 +239,8 @@ SCRIPT = """
 print("main", flush=True)
 import os, sys, time
 import jax
-from l3ac_jax.data.loader import SHARED, BatchLoader, LoaderError
+from l3ac_jax.data.loader import SHARED, BatchLoader
+from l3ac_jax.errors import LoaderError
 from l3ac_jax.config.data import CorpusConfig, DataConfig
 data = DataConfig(corpora=(CorpusConfig(corpus="folder", path=sys.argv[1]),), seconds=0.2)
 loader = BatchLoader(data, 16000, workers=3)

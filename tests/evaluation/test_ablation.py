@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from l3ac_jax.config import ConfigError, dump_config, load_config
+from l3ac_jax.config import dump_config, load_config
+from l3ac_jax.errors import ConfigError, OutputError
 from l3ac_jax.evaluation.ablation import AblationRun, begin, plan_runs, read_variants
-from l3ac_jax.system.files import OutputError
 from tests.training.small_run import STEPS, small_experiment
 
 NOISE = "[model.quantizer]\nnoise_rate = "

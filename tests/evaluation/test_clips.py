@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from l3ac_jax.errors import TreeError
 from l3ac_jax.evaluation.clips import choose_clips, find_clips, read_mono
-from l3ac_jax.system.trees import TreeError
 from tests.conftest import FIXTURES
 
 

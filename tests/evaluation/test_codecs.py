@@ -10,14 +10,8 @@ import pytest
 from l3ac_jax.audio.files import read_audio
 from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.codec.pretrained import get_model
-from l3ac_jax.evaluation.codecs import (
-    CODEC2_MODES,
-    Codec2,
-    NeuralCodec,
-    Opus,
-    ReferenceCodecError,
-    nearest_references,
-)
+from l3ac_jax.errors import ReferenceCodecError
+from l3ac_jax.evaluation.codecs import CODEC2_MODES, Codec2, NeuralCodec, Opus, nearest_references
 from l3ac_jax.evaluation.ogg import payload_bytes
 from l3ac_jax.metrics.speech import stoi
 from tests.conftest import FIXTURES

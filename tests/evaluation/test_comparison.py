@@ -8,17 +8,16 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgba
 
 from l3ac_jax.config import PUBLISHED, published_config
+from l3ac_jax.errors import ComparisonError, OutputError, ReportError
 from l3ac_jax.evaluation.comparison import (
-    ComparisonError,
     formula_gmac_per_second,
     measured_rows,
     published_rows,
     write_rows,
 )
 from l3ac_jax.evaluation.comparison_figure import AREA, MEASURED, draw_comparison
-from l3ac_jax.evaluation.report import Codec, Interval, Report, ReportError, Summary, write_report
+from l3ac_jax.evaluation.report import Codec, Interval, Report, Summary, write_report
 from l3ac_jax.plots.figures import figure_image
-from l3ac_jax.system.files import OutputError
 from tests.small_configs import SMALL_CONFIGS
 
 DOMAIN = "speech"

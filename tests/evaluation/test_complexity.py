@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from l3ac_jax.config import ConfigError, published_config
+from l3ac_jax.config import published_config
+from l3ac_jax.errors import ConfigError, ModelNotFoundError
 from l3ac_jax.evaluation.complexity import (
     PARTS,
     WHY_PUBLISHED_IS_LOWER,
@@ -16,7 +17,6 @@ from l3ac_jax.evaluation.complexity import (
     resolve_config,
 )
 from l3ac_jax.evaluation.published import published_gmac_per_second
-from l3ac_jax.weights.sources import ModelNotFoundError
 from tests.small_configs import SMALL_CONFIGS
 
 # What the official code computes beside the products that are needed, by the operator's name.

@@ -10,13 +10,13 @@ import pytest
 
 from l3ac_jax.audio.files import read_audio, write_audio
 from l3ac_jax.codec.pretrained import get_model
+from l3ac_jax.errors import OutputError
 from l3ac_jax.evaluation.clips import find_clips
 from l3ac_jax.evaluation.codecs import Coded, NeuralCodec
 from l3ac_jax.evaluation.evaluate import Settings, audio_path, evaluate
 from l3ac_jax.evaluation.report import Codec, read_report
 from l3ac_jax.evaluation.tables import report_tables
 from l3ac_jax.metrics.speech import stoi
-from l3ac_jax.system.files import OutputError
 from tests.conftest import FIXTURES
 
 RATE = 16000

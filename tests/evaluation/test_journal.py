@@ -2,8 +2,8 @@
 
 import pytest
 
+from l3ac_jax.errors import OutputError
 from l3ac_jax.evaluation.journal import Journal
-from l3ac_jax.system.files import OutputError
 
 IDENTITY = {"codec": "one"}
 

@@ -12,10 +12,10 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from l3ac_jax.audio.files import read_audio
+from l3ac_jax.errors import ListeningPageError, OutputError
 from l3ac_jax.evaluation.data_uris import COLORS, spectrogram_peak, spectrogram_uri
-from l3ac_jax.evaluation.listening_page import ListeningPageError, write_listening_page
+from l3ac_jax.evaluation.listening_page import write_listening_page
 from l3ac_jax.evaluation.report import ClipScores, Codec, Interval, Report, Summary
-from l3ac_jax.system.files import OutputError
 from tests.conftest import FIXTURES
 
 RATE = 16000

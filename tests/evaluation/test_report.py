@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from l3ac_jax.errors import ReportError
 from l3ac_jax.evaluation.report import (
     REPORT_FILE,
     ClipScores,
     Codec,
     Interval,
     Report,
-    ReportError,
     Summary,
     confidence_interval,
     read_report,

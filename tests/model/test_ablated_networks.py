@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from l3ac_jax.config import ConfigError
+from l3ac_jax.errors import ConfigError
 from l3ac_jax.evaluation.random_params import random_params
 from l3ac_jax.model.folding import fold
 from l3ac_jax.model.network import Network

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import tomli_w
 
-from l3ac_jax.config import PUBLISHED, ConfigError, published_config
+from l3ac_jax.config import PUBLISHED, published_config
+from l3ac_jax.errors import ConfigError
 from l3ac_jax.official.config import from_official_config, to_official_config
 from tests.small_configs import SMALL_CONFIGS
 

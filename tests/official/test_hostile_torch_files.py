@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._utils import _rebuild_tensor_v2
 
-from l3ac_jax.official.torch_files import WeightsError, read_state_dict
+from l3ac_jax.errors import WeightsError
+from l3ac_jax.official.torch_files import read_state_dict
 
 
 @pytest.fixture(scope="module")

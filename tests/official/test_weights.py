@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from l3ac_jax.config import PUBLISHED, CodecConfig, ConfigError, published_config
+from l3ac_jax.config import PUBLISHED, CodecConfig, published_config
+from l3ac_jax.errors import ConfigError, OutputError, WeightsError
 from l3ac_jax.model.params import expected_params, flatten, unflatten
 from l3ac_jax.official.names import FILES, official_places
-from l3ac_jax.official.weights import WeightsError, from_torch, to_torch
+from l3ac_jax.official.weights import from_torch, to_torch
 from l3ac_jax.oracle.codec import OfficialCodec, seeded_codec
 from tests.small_configs import SMALL_CONFIGS
 
@@ -247,14 +248,14 @@ with complete_folder({str(tmp_path / "torch")!r}) as new:
 
 def test_existing_folders_are_kept_unless_asked(official_folder, tmp_path):
     params = random_params(BASELINE)
-    with pytest.raises(FileExistsError, match="exists already"):
+    with pytest.raises(OutputError, match="exists already"):
         to_torch(params, BASELINE, official_folder)
     to_torch(params, BASELINE, official_folder, overwrite=True)
     (official_folder / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"also holds notes\.txt"):
+    with pytest.raises(OutputError, match=r"also holds notes\.txt"):
         to_torch(params, BASELINE, official_folder, overwrite=True)
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(FileExistsError, match="is not a folder"):
+    with pytest.raises(OutputError, match="is not a folder"):
         to_torch(params, BASELINE, tmp_path / "file", overwrite=True)
     (tmp_path / "empty").mkdir()
     to_torch(params, BASELINE, tmp_path / "empty")

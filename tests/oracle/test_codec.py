@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from l3ac_jax.config import ConfigError
+from l3ac_jax.errors import ConfigError
 from l3ac_jax.oracle.codec import OfficialCodec, seeded_codec
 from tests.small_configs import SMALL_CONFIGS
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib import colormaps
 
+from l3ac_jax.errors import OutputError
 from l3ac_jax.plots.figures import new_figure, save_figure, spectrogram_db, spectrogram_image
-from l3ac_jax.system.files import OutputError
 
 RATE = 16000
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from l3ac_jax.system.trees import Job, TreeError, check_trees, find_files, jobs, remove_leftovers
+from l3ac_jax.errors import TreeError
+from l3ac_jax.system.trees import Job, check_trees, find_files, jobs, remove_leftovers
 
 
 def tree(root: Path, *names: str) -> Path:

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from l3ac_jax.errors import WrongModelError
 from l3ac_jax.tokens.format import (
     EncodedAudio,
-    WrongModelError,
     check_format,
     config_fingerprint,
     frames_of,

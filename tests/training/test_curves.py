@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from l3ac_jax.training.curves import CurvesError, draw_curves, read_curves
+from l3ac_jax.errors import CurvesError
+from l3ac_jax.training.curves import draw_curves, read_curves
 
 
 @pytest.fixture

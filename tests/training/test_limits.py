@@ -7,8 +7,9 @@ from typing import cast
 import jax
 import pytest
 
-from l3ac_jax.config import ConfigError, dump_config, load_config
+from l3ac_jax.config import dump_config, load_config
 from l3ac_jax.config.training import TrainingConfig
+from l3ac_jax.errors import ConfigError
 from l3ac_jax.model.network import init_params
 from l3ac_jax.training.objective import Batch, Objective, make_objective
 from tests.quick import QUICK_COMPILE

@@ -7,8 +7,8 @@ import optax
 import pytest
 import torch
 
-from l3ac_jax.config import ConfigError
 from l3ac_jax.config.training import LayerRate, OptimizerConfig
+from l3ac_jax.errors import ConfigError
 from l3ac_jax.oracle.training import official_optimizer
 from l3ac_jax.training.optimizer import make_optimizer, one_cycle, rate_factors
 

@@ -14,8 +14,8 @@ import torch
 from safetensors.numpy import save_file
 from torch.nn.functional import pad
 
+from l3ac_jax.errors import DownloadError, WeightsError
 from l3ac_jax.model.params import flatten
-from l3ac_jax.official.torch_files import WeightsError
 from l3ac_jax.oracle.losses import (
     WhisperFeatures,
     perceptual_loss,
@@ -38,7 +38,6 @@ from l3ac_jax.training.whisper_weights import (
     load_whisper_encoder,
     read_whisper_encoder,
 )
-from l3ac_jax.weights.hub import DownloadError
 from tests.hub_server import NOBODY, use_endpoint
 from tests.quick import QUICK_COMPILE, speech
 

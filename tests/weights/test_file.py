@@ -8,9 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save, save_file
 
 from l3ac_jax.codec.pretrained import get_model
-from l3ac_jax.config import ConfigError
-from l3ac_jax.official.torch_files import WeightsError
-from l3ac_jax.system.files import OutputError
+from l3ac_jax.errors import ConfigError, OutputError, WeightsError
 from l3ac_jax.weights.file import load_model_file, save_model_file
 from l3ac_jax.weights.folder import load_model
 

@@ -5,14 +5,9 @@ from pathlib import Path
 import huggingface_hub.constants as hub_constants
 import pytest
 
+from l3ac_jax.errors import DownloadError
 from l3ac_jax.system.cache import cache_folder
-from l3ac_jax.weights.hub import (
-    WEIGHT_FILES,
-    DownloadError,
-    download_weights,
-    missing_weights,
-    weights_folder,
-)
+from l3ac_jax.weights.hub import WEIGHT_FILES, download_weights, missing_weights, weights_folder
 from tests.hub_server import NOBODY, use_endpoint
 
 

@@ -8,13 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float32
 
-__all__ = ["Spool", "SpoolError"]
+from l3ac_jax.errors import SpoolError
+
+__all__ = ["Spool"]
 
 BLOCK_BYTES = 2**22
-
-
-class SpoolError(ValueError):
-    """Temporary files that cannot be written; the message says where and why."""
 
 
 class Spool:

@@ -17,6 +17,7 @@ from l3ac_jax.audio.stream import joined, open_reader
 from l3ac_jax.codec.files import check_match, encode_file
 from l3ac_jax.codec.l3ac import L3AC, LONG_SECONDS
 from l3ac_jax.codec.many.groups import Computation, PendingClip, computed
+from l3ac_jax.errors import UserError
 from l3ac_jax.system.background import ahead
 from l3ac_jax.tokens.format import EncodedAudio
 
@@ -71,7 +72,7 @@ def decode_all(
 ) -> Iterator[tuple[Path, DecodedRecording | Exception]]:
     """Audio of each item's tokens, or the error that came in its place, or that it met here.
 
-    `codec_of` gives the codec for an item, or raises ValueError. The order is as in `encode_files`.
+    `codec_of` gives the codec for an item, or raises UserError. The order is as in `encode_files`.
     """
     computations: dict[L3AC, Computation] = {}
 
@@ -92,7 +93,7 @@ def decode_all(
                 continue
             try:
                 yield clip(path, encoded)
-            except ValueError as error:
+            except UserError as error:
                 yield PendingClip((path, None), result=error)
 
     for (path, encoded), result in computed(clips()):
@@ -127,7 +128,7 @@ def _read(path: Path, rate: int) -> _Recording | None:
 def _encode_long(codec: L3AC, path: Path) -> EncodedAudio | Exception:
     try:
         return encode_file(codec, path)
-    except ValueError as error:
+    except UserError as error:
         return error
 
 

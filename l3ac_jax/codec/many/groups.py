@@ -12,6 +12,7 @@ from jaxtyping import Shaped
 
 from l3ac_jax.codec.buckets import bucket_tokens
 from l3ac_jax.codec.l3ac import L3AC
+from l3ac_jax.errors import UserError
 from l3ac_jax.model.ops.backend import lowerings
 from l3ac_jax.system.background import ahead
 
@@ -55,12 +56,12 @@ class Computation:
         return max(1, int(GROUP_SECONDS * self._codec.frame_rate / bucket))
 
     def __call__(self, rows: list[Channel]) -> list[np.ndarray | Exception]:
-        """The result of each row, or the ValueError that it alone gives."""
+        """The result of each row, or the UserError that it alone gives."""
         bucket = max(self.bucket(len(row)) for row in rows)
         size = self.size(bucket)
         try:
             return [*self._function(*_padded(rows, size))[: len(rows)]]
-        except ValueError as error:
+        except UserError as error:
             if len(rows) == 1:
                 return [error]
         return [self([row])[0] for row in rows]
@@ -94,7 +95,7 @@ Group = list[tuple[PendingClip[Key], Channel | None]]
 
 
 def computed(clips: Iterable[PendingClip[Key]]) -> Iterator[tuple[Key, Any]]:
-    """Key and result (an array with the rows' results, or a ValueError) of each clip.
+    """Key and result (an array with the rows' results, or a UserError) of each clip.
 
     They come in an order that depends on nothing but the clips.
     """

@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple
 from jaxtyping import Int, Int32
 from numpy import ndarray
 
+from l3ac_jax.errors import BitstreamError
 from l3ac_jax.tokens.bitstream.header import Header
 from l3ac_jax.tokens.entropy.coding import (
     HEAD_BYTES,
@@ -62,7 +63,7 @@ class BlockCoder:
     def decode(self, stream: BinaryIO, count: int, seed: int) -> Int32[ndarray, " n"]:
         """The next `count` tokens.
 
-        Raises EOFError where the stream ends before the block does, ValueError for damage.
+        Raises EOFError where the stream ends before the block does, BitstreamError for damage.
         """
         if self._adaptive:
             head = _read(stream, HEAD_BYTES)
@@ -93,7 +94,7 @@ def _unsealed(block: bytes, bits: int, seed: int) -> int:
     number = int.from_bytes(block, "big")
     payload = number >> check_bits
     if number - (payload << check_bits) != _check_sum(payload, bits, check_bits, seed):
-        raise ValueError("the check sum does not fit")
+        raise BitstreamError("the check sum does not fit")
     return payload
 
 

@@ -48,21 +48,13 @@ from typing import BinaryIO
 
 import numpy as np
 
+from l3ac_jax.errors import BitstreamError
 from l3ac_jax.system.files import check_output, complete_file
 from l3ac_jax.tokens.bitstream.blocks import BlockCoder, places
-from l3ac_jax.tokens.bitstream.header import BitstreamError, Entropy, Header, read_header
+from l3ac_jax.tokens.bitstream.header import Entropy, Header, read_header
 from l3ac_jax.tokens.format import EncodedAudio, frames_of
 
-__all__ = [
-    "BitstreamError",
-    "Entropy",
-    "WrittenSize",
-    "check_save",
-    "load",
-    "read_encoded",
-    "save",
-    "write_encoded",
-]
+__all__ = ["Entropy", "WrittenSize", "check_save", "load", "read_encoded", "save", "write_encoded"]
 
 SUFFIX = ".l3ac"
 # With fewer, check sums would take more than 0.5 % of the published codecs' rates; with more, a
@@ -153,7 +145,7 @@ def write_encoded(
         header = _header(encoded, entropy, block_tokens)
         data = header.bytes()
         _check_tokens(encoded.tokens, header)
-    except ValueError as error:
+    except BitstreamError as error:
         raise BitstreamError(f"encoded audio that cannot be written: {error}") from error
     stream.write(data)
     block_bytes = 0
@@ -176,7 +168,7 @@ def read_encoded(
     """
     try:
         header, data = read_header(stream)
-    except ValueError as error:
+    except BitstreamError as error:
         raise BitstreamError(f"{name}: {error}") from error
     coders: list[BlockCoder] = []
     blocks: list[list[np.ndarray]] = []
@@ -191,7 +183,7 @@ def read_encoded(
             whole = [channel_blocks[:index] for channel_blocks in blocks]
             place = _describe_place(header, index, channel)
             return _cut_off(f"{name}: is cut off in {place}", header, whole, on_damage)
-        except ValueError as error:
+        except BitstreamError as error:
             place = _describe_place(header, index, channel)
             raise BitstreamError(f"{name}: is damaged in {place}: {error}") from error
     if stream.read(1):
@@ -203,7 +195,7 @@ def _header(encoded: EncodedAudio, entropy: Entropy, block_tokens: int) -> Heade
     tokens = encoded.tokens
     if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer):
         given = f"{tokens.dtype} of shape {tokens.shape}"
-        raise ValueError(f"tokens must be integers of shape (channels, frames), got {given}")
+        raise BitstreamError(f"tokens must be integers of shape (channels, frames), got {given}")
     return Header(
         entropy=entropy,
         format=encoded.format,
@@ -217,14 +209,14 @@ def _header(encoded: EncodedAudio, entropy: Entropy, block_tokens: int) -> Heade
 
 def _check_tokens(tokens: np.ndarray, header: Header) -> None:
     if tokens.shape[1] != header.frames:
-        raise ValueError(
+        raise BitstreamError(
             f"{header.samples} samples at {header.sample_rate} Hz have {header.frames} tokens a "
             f"channel, got {tokens.shape[1]}"
         )
     size = math.prod(header.format.levels)
     for value in (tokens.min(), tokens.max()):
         if not 0 <= value < size:
-            raise ValueError(f"tokens must be 0 to {size - 1}, got {value}")
+            raise BitstreamError(f"tokens must be 0 to {size - 1}, got {value}")
 
 
 def _cut_off(

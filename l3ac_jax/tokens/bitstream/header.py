@@ -8,6 +8,7 @@ import zlib
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, get_args
 
+from l3ac_jax.errors import BitstreamError
 from l3ac_jax.tokens.entropy.coding import MAX_BLOCK, check_levels
 from l3ac_jax.tokens.format import DIGITS, TokenFormat, frames_of
 
@@ -23,10 +24,6 @@ MAX_BLOCK_TOKENS = (MAX_BLOCK + 1) // 2  # the last block takes what does not fi
 _PREFIX = struct.Struct("<4sBH")
 _CHECK = struct.Struct("<I")
 _FIELDS = struct.Struct("<B8s8sIIIQHHB")
-
-
-class BitstreamError(ValueError):
-    """An `.l3ac` file that cannot be written or read; the message names it and says why."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class Header:
         return start, self.frames if is_last else start + self.block_tokens
 
     def bytes(self) -> bytes:
-        """The header as it is in the file. Raises ValueError for what it cannot say."""
+        """The header as it is in the file. Raises BitstreamError for what it cannot say."""
         _check(self)
         levels = self.format.levels
         body = _FIELDS.pack(
@@ -80,23 +77,23 @@ class Header:
 
 
 def read_header(stream: BinaryIO) -> tuple[Header, bytes]:
-    """The header, and its bytes. Raises ValueError with the reason, which names no file."""
+    """The header, and its bytes. Raises BitstreamError with the reason, which names no file."""
     prefix = stream.read(_PREFIX.size)
     if prefix[: len(MAGIC)] != MAGIC:
-        raise ValueError("is not an .l3ac file" if prefix else "is empty")
+        raise BitstreamError("is not an .l3ac file" if prefix else "is empty")
     if len(prefix) < _PREFIX.size:
-        raise ValueError("is cut off in its header")
+        raise BitstreamError("is cut off in its header")
     _, version, length = _PREFIX.unpack(prefix)
     rest = stream.read(max(0, length - _PREFIX.size))
     if len(prefix + rest) < length:
-        raise ValueError("is cut off in its header, or its header is damaged")
+        raise BitstreamError("is cut off in its header, or its header is damaged")
     data = prefix + rest
     if len(rest) < _CHECK.size or _CHECK.pack(zlib.crc32(data[: -_CHECK.size])) != data[-4:]:
-        raise ValueError("its header is damaged: the check sum does not fit")
+        raise BitstreamError("its header is damaged: the check sum does not fit")
     if version < 1:
-        raise ValueError("its header makes no sense: version 0 was never written")
+        raise BitstreamError("its header makes no sense: version 0 was never written")
     if version > VERSION:
-        raise ValueError(
+        raise BitstreamError(
             f"needs version {version} of the format, and this reads up to {VERSION}: "
             "install a newer l3ac-jax"
         )
@@ -104,9 +101,9 @@ def read_header(stream: BinaryIO) -> tuple[Header, bytes]:
         header = _parse(rest[: -_CHECK.size])
         _check(header)
     except struct.error as error:
-        raise ValueError("its header makes no sense: it is too short") from error
-    except ValueError as error:
-        raise ValueError(f"its header makes no sense: {error}") from error
+        raise BitstreamError("its header makes no sense: it is too short") from error
+    except (BitstreamError, UnicodeDecodeError) as error:
+        raise BitstreamError(f"its header makes no sense: {error}") from error
     return header, data
 
 
@@ -116,7 +113,7 @@ def _parse(body: bytes) -> Header:
     levels = struct.unpack_from(f"<{dimensions}H", body, _FIELDS.size)
     name = body[_FIELDS.size + 2 * dimensions :]
     if coding >= len(get_args(Entropy)):
-        raise ValueError(f"entropy coding {coding} is not known")
+        raise BitstreamError(f"entropy coding {coding} is not known")
     return Header(
         entropy=get_args(Entropy)[coding],
         format=TokenFormat(config.hex(), weights.hex(), codec_rate, hop_length, levels),
@@ -129,9 +126,9 @@ def _parse(body: bytes) -> Header:
 
 
 def _check(header: Header) -> None:
-    """Raises ValueError for what cannot be written, or was written by no encoder."""
+    """Raises BitstreamError for what cannot be written, or was written by no encoder."""
     if header.entropy not in get_args(Entropy):
-        raise ValueError(f"entropy must be one of {get_args(Entropy)}, got {header.entropy!r}")
+        raise BitstreamError(f"entropy must be one of {get_args(Entropy)}, got {header.entropy!r}")
     tokens = header.format
     ranges = {
         "the codec's sample rate": (tokens.sample_rate, 2**32 - 1),
@@ -143,10 +140,10 @@ def _check(header: Header) -> None:
     }
     for what, (value, most) in ranges.items():
         if not 1 <= value <= most:
-            raise ValueError(f"{what} must be 1 to {most}, got {value}")
+            raise BitstreamError(f"{what} must be 1 to {most}, got {value}")
     levels = tokens.levels
     if not levels or min(levels) < 2 or max(levels) >= 2**16 or math.prod(levels) >= 2**31:
-        raise ValueError(
+        raise BitstreamError(
             "levels must be 2 to 65535 and multiply to less than 2**31, "
             f"got {levels if len(levels) <= 31 else f'{len(levels)} of them'}"
         )
@@ -154,10 +151,12 @@ def _check(header: Header) -> None:
         check_levels(levels)
     for fingerprint in (tokens.config, tokens.weights):
         if len(fingerprint) != DIGITS or set(fingerprint) - set("0123456789abcdef"):
-            raise ValueError(f"fingerprints have {DIGITS} hexadecimal digits, got {fingerprint!r}")
+            raise BitstreamError(
+                f"fingerprints have {DIGITS} hexadecimal digits, got {fingerprint!r}"
+            )
     # It is shown in messages, where control characters could do harm.
     if not header.model.isprintable() or not 0 < len(header.model.encode()) <= MAX_NAME_BYTES:
-        raise ValueError(
+        raise BitstreamError(
             f"the model's name must be printable, of 1 to {MAX_NAME_BYTES} bytes: "
             f"got {header.model[:40]!r}"
         )

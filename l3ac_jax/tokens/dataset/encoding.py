@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from l3ac_jax.errors import TokenDatasetError, UserError
 from l3ac_jax.system.folders import FolderInUseError, exclusive
 from l3ac_jax.system.trees import Found, check_trees, find_files, make_folder
-from l3ac_jax.tokens.dataset.index import Form, Index, TokenDatasetError, describe, require_arrow
+from l3ac_jax.tokens.dataset.index import Form, Index, describe, require_arrow
 from l3ac_jax.tokens.dataset.writer import LOCK, TokenWriter, check_target, clear
 from l3ac_jax.tokens.format import EncodedAudio
 
@@ -151,8 +152,8 @@ class DatasetPlan:
 
 def _without_name(path: Path, result: Result) -> Result:
     """Errors without the name that they begin with: it has a column of its own."""
-    if isinstance(result, ValueError):
-        return ValueError(str(result).removeprefix(f"{path}: "))
+    if isinstance(result, UserError):
+        return UserError(str(result).removeprefix(f"{path}: "))
     return result
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from l3ac_jax.errors import TokenDatasetError
 from l3ac_jax.system.files import complete_file
+from l3ac_jax.system.packages import needs_extra
 from l3ac_jax.tokens.format import TokenFormat
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ __all__ = [
     "Form",
     "Index",
     "Shard",
-    "TokenDatasetError",
     "Unfinished",
     "damaged_sizes",
     "describe",
@@ -43,10 +44,6 @@ MOST_LEVELS = 255
 SHOWN = 5  # damaged shards that a message names
 
 Form = Literal["tokens", "levels"]
-
-
-class TokenDatasetError(ValueError):
-    """A dataset of tokens that cannot be written or read; the message names it and says why."""
 
 
 class _Model(BaseModel):
@@ -174,14 +171,10 @@ def file_sha256(path: Path) -> str:
 
 
 def require_arrow() -> Any:
-    """The module pyarrow. Raises TokenDatasetError where it is not installed."""
-    try:
+    """The module pyarrow. Raises MissingPackageError where it is not installed."""
+    with needs_extra("tokens", "a dataset of tokens"):
         import pyarrow
         import pyarrow.ipc
-    except ImportError:
-        raise TokenDatasetError(
-            "datasets of tokens need pyarrow: pip install 'l3ac-jax[tokens]'"
-        ) from None
     return pyarrow
 
 

@@ -30,11 +30,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64, Shaped
 
+from l3ac_jax.errors import TokenDatasetError
 from l3ac_jax.tokens.dataset.index import (
     METADATA,
     Index,
     Shard,
-    TokenDatasetError,
     damaged_sizes,
     file_sha256,
     read_index,
@@ -44,7 +44,7 @@ from l3ac_jax.tokens.dataset.index import (
 )
 from l3ac_jax.tokens.dataset.windows import TokenWindows
 
-__all__ = ["TokenDataset", "TokenDatasetError", "TokenRow", "TokenWindows", "open_tokens"]
+__all__ = ["TokenDataset", "TokenRow", "TokenWindows", "open_tokens"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +70,9 @@ class TokenRow:
 def open_tokens(folder: str | os.PathLike[str]) -> TokenDataset:
     """The dataset in a folder; its shards are mapped into memory when they are needed.
 
-    Raises TokenDatasetError (a ValueError) where pyarrow is not installed, and for a folder without
-    a dataset, with one that is unfinished, or with shards that are missing or cut off.
+    Raises MissingPackageError where pyarrow is not installed, and TokenDatasetError for a folder
+    without a dataset, with one that is unfinished, or with shards that are missing or cut off;
+    both are ValueErrors.
     """
     require_arrow()
     index = read_index(folder)

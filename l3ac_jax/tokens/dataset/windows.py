@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Shaped
 
+from l3ac_jax.errors import ArgumentError
+
 if TYPE_CHECKING:
     from l3ac_jax.tokens.dataset.reader import TokenDataset
 
@@ -35,9 +37,9 @@ class TokenWindows:
         separator: int | None,
     ):
         if operator.index(length) < 1:
-            raise ValueError(f"windows must be at least 1 frame long, got {length}")
+            raise ArgumentError(f"windows must be at least 1 frame long, got {length}")
         if seed is not None and operator.index(seed) < 0:
-            raise ValueError(f"seed must be at least 0, got {seed}")
+            raise ArgumentError(f"seed must be at least 0, got {seed}")
         if separator is not None:
             _check_separator(dataset, joined, separator)
         self._dataset, self._length, self._seed = dataset, length, seed
@@ -58,9 +60,9 @@ class TokenWindows:
         Raises ValueError unless 0 <= process < processes.
         """
         if not 0 <= process < processes:
-            raise ValueError(f"process must be 0 to {processes - 1}, got {process}")
+            raise ArgumentError(f"process must be 0 to {processes - 1}, got {process}")
         if self._processes != 1:
-            raise ValueError("these windows are a part already")
+            raise ArgumentError("these windows are a part already")
         part = object.__new__(TokenWindows)
         part.__dict__.update(self.__dict__, _process=process, _processes=processes)
         return part
@@ -82,7 +84,7 @@ class TokenWindows:
         same order differently.
         """
         if epoch < 0 or not 0 <= start <= len(self):
-            raise ValueError(
+            raise ArgumentError(
                 f"epoch must be at least 0 and start 0 to {len(self)}, got {epoch} and {start}"
             )
         order = np.arange(self._total)
@@ -122,8 +124,8 @@ class TokenWindows:
 
 def _check_separator(dataset: TokenDataset, joined: bool, separator: int) -> None:
     if not joined:
-        raise ValueError("a separator stands between joined rows: give joined=True")
+        raise ArgumentError("a separator stands between joined rows: give joined=True")
     most = np.iinfo(np.int32 if dataset.index.form == "tokens" else np.uint8).max
     least = dataset.index.vocabulary_size
     if not least <= operator.index(separator) <= most:
-        raise ValueError(f"separator must be {least} to {most}, got {separator}")
+        raise ArgumentError(f"separator must be {least} to {most}, got {separator}")

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from l3ac_jax.errors import TokenDatasetError, UserError
 from l3ac_jax.system.files import complete_file
 from l3ac_jax.tokens.dataset.index import (
     INDEX,
     Description,
     Index,
     Shard,
-    TokenDatasetError,
     Unfinished,
     damaged_sizes,
     file_sha256,
@@ -239,4 +239,4 @@ def _printable(path: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"

@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Int, Int32
 
+from l3ac_jax.errors import BitstreamError
 from l3ac_jax.model.levels import levels_to_tokens, tokens_to_levels
 from l3ac_jax.tokens.entropy.range_coder import INCREMENT, MAX_TOTAL, RangeDecoder, RangeEncoder
 
@@ -38,9 +39,9 @@ def tokens_to_number(tokens: Int[np.ndarray, " n"], codebook_size: int) -> int:
 
 
 def number_to_tokens(number: int, count: int, codebook_size: int) -> Int32[np.ndarray, " n"]:
-    """Inverse of `tokens_to_number`. Raises ValueError for more than `count` digits."""
+    """Inverse of `tokens_to_number`. Raises BitstreamError for more than `count` digits."""
     if number >= _power(codebook_size, count):
-        raise ValueError("the payload is no number of tokens of this codebook")
+        raise BitstreamError("the payload is no number of tokens of this codebook")
     digits: list[int] = []
     _split(number, count, codebook_size, digits)
     return np.array(digits, np.int32)
@@ -83,7 +84,7 @@ class AdaptiveCoding:
     def payload_bytes(self, head: bytes, count: int) -> int:
         """Length of the payload that follows the head of a block of `count` tokens.
 
-        Raises ValueError where no encoder wrote such a head.
+        Raises BitstreamError where no encoder wrote such a head.
         """
         coding, length = _parse_head(head)
         plain = self._plain_bytes(count)
@@ -93,11 +94,11 @@ class AdaptiveCoding:
             ORDER_1: range(_fewest_bytes(count), plain),
         }
         if length not in lengths.get(coding, ()):
-            raise ValueError("its head makes no sense")
+            raise BitstreamError("its head makes no sense")
         return length
 
     def decode(self, block: bytes, count: int) -> Int32[np.ndarray, " n"]:
-        """Inverse of `encode`. Raises ValueError for what stands for no tokens."""
+        """Inverse of `encode`. Raises BitstreamError for what stands for no tokens."""
         coding, _ = _parse_head(block[:HEAD_BYTES])
         payload = block[HEAD_BYTES:]
         if coding == PLAIN:
@@ -154,9 +155,9 @@ class AdaptiveCoding:
 
 
 def check_levels(levels: tuple[int, ...]) -> None:
-    """Raises ValueError for levels that AdaptiveCoding does not take."""
+    """Raises BitstreamError for levels that AdaptiveCoding does not take."""
     if max(levels) > MAX_LEVELS:
-        raise ValueError(
+        raise BitstreamError(
             f"adaptive coding takes up to {MAX_LEVELS} levels a dimension, got {max(levels)}"
         )
 

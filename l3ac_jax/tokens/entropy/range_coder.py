@@ -7,6 +7,8 @@ sides alike. Counts must be at least 1 and sum up to at most MAX_TOTAL.
 
 from __future__ import annotations
 
+from l3ac_jax.errors import BitstreamError
+
 MAX_TOTAL = 1 << 16
 INCREMENT = 2  # to counts that start at 1: the estimator of Krichevsky and Trofimov
 
@@ -71,12 +73,12 @@ class RangeDecoder:
         self._width = _MASK
 
     def decode(self, counts: list[int]) -> int:
-        """The next symbol, which is counted. Raises ValueError where no symbol was coded."""
+        """The next symbol, which is counted. Raises BitstreamError where no symbol was coded."""
         total = sum(counts)
         step = self._width // total
         share = self._offset // step
         if share >= total:  # an encoder leaves this end of the interval, the rest of a division
-            raise ValueError("these bytes stand for no symbols")
+            raise BitstreamError("these bytes stand for no symbols")
         symbol = start = 0
         while start + counts[symbol] <= share:
             start += counts[symbol]

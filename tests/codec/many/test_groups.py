@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from l3ac_jax.codec.many.groups import Computation, PendingClip, computed
+from l3ac_jax.errors import ArgumentError
 from l3ac_jax.system.background import ahead
 from tests.rounding import assert_same_tokens
 
@@ -65,7 +66,7 @@ class Doubling(Computation):
     def _double(self, rows: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
         self.shapes.append(rows.shape)
         if (rows < 0).any():
-            raise ValueError("negative")
+            raise ArgumentError("negative")
         return [2 * row[:length] for row, length in zip(rows, lengths, strict=True)]
 
 

@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l3ac_jax.config import PUBLISHED, published_config
-from l3ac_jax.system.files import OutputError
+from l3ac_jax.errors import BitstreamError, OutputError
 from l3ac_jax.tokens.bitstream.files import (
-    BitstreamError,
     WrittenSize,
     check_save,
     load,

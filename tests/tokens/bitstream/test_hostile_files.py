@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from l3ac_jax.tokens.bitstream.files import BitstreamError, load, read_encoded
+from l3ac_jax.errors import BitstreamError
+from l3ac_jax.tokens.bitstream.files import load, read_encoded
 from l3ac_jax.tokens.format import EncodedAudio, TokenFormat
 from tests.tokens.bitstream.bitstream_files import FORMAT, assert_same, read, written
 

@@ -12,14 +12,14 @@ import pytest
 import soundfile
 
 from l3ac_jax.audio.files import read_audio, resample, write_audio
-from l3ac_jax.cli.command import Interrupted
 from l3ac_jax.cli.main import main
+from l3ac_jax.cli.run import Interrupted
 from l3ac_jax.cli.tokens import tokens
+from l3ac_jax.errors import TokenDatasetError, TreeError
 from l3ac_jax.system.folders import exclusive
-from l3ac_jax.system.trees import TreeError
 from l3ac_jax.tokens.dataset import encoding as token_encoding
 from l3ac_jax.tokens.dataset.index import INDEX, read_index
-from l3ac_jax.tokens.dataset.reader import TokenDatasetError, open_tokens
+from l3ac_jax.tokens.dataset.reader import open_tokens
 from l3ac_jax.tokens.dataset.writer import FAILURES_FILE, LOCK
 from tests.tokens.dataset import token_folders
 from tests.tokens.dataset.token_folders import StandIn, files_of, write, write_sources

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from l3ac_jax.errors import AudioError
 from l3ac_jax.tokens.dataset.encoding import plan_dataset
 from l3ac_jax.tokens.dataset.index import Index
 from l3ac_jax.tokens.format import EncodedAudio, TokenFormat
@@ -57,7 +58,7 @@ def encode(
     """As `batches.encode_files`, in one order or the other."""
     for path in reversed(paths) if backwards else paths:
         if path.read_text().startswith("0"):
-            yield path, ValueError(f"{path}: is no recording")
+            yield path, AudioError(f"{path}: is no recording")
         else:
             yield path, content(path)
 
