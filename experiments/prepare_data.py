@@ -22,7 +22,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
@@ -31,10 +31,12 @@ from rich.table import Table
 
 from l3ac_jax.cli.run import run_command
 from l3ac_jax.config.data import CorpusName
-from l3ac_jax.data import prepare as preparation
-from l3ac_jax.data.dataset import SKIPPED_FILE, DatasetInfo
-from l3ac_jax.data.recordings import Cut
 from l3ac_jax.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from l3ac_jax.data.dataset import DatasetInfo
+    from l3ac_jax.data.prepare import PreparationProgress
+    from l3ac_jax.data.recordings import Cut
 
 PROGRAM = "prepare_data.py"
 # The recipe cuts MTG-Jamendo's tracks to 25 s; the clips of the other corpora are short.
@@ -68,6 +70,11 @@ def prepare(
         workers: processes; by default one for each core
         overwrite: begin anew in a TARGET that was begun with other input
     """
+    # Only here: they need packages of the extra `train`.
+    from l3ac_jax.data import prepare as preparation
+    from l3ac_jax.data.dataset import SKIPPED_FILE
+    from l3ac_jax.data.recordings import Cut
+
     if piece_seconds is None:
         piece_seconds = PIECE_SECONDS.get(corpus)
     cut = Cut(sample_rate, min_seconds, 10 ** (silence_db / 20), piece_seconds)
@@ -76,7 +83,7 @@ def prepare(
     with _progress(console) as progress:
         task = progress.add_task("looking for files", total=None)
 
-        def report(now: preparation.PreparationProgress) -> None:
+        def report(now: PreparationProgress) -> None:
             shards = f"{now.shards_done}/{now.shards} shards"
             if not progress.tasks[0].total:  # what earlier runs did says nothing about the speed
                 progress.reset(task, total=now.total - now.already, description=shards)

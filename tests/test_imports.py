@@ -44,3 +44,10 @@ def test_the_codec_needs_no_extra():
         WITHOUT_EXTRAS + "import numpy as np; import l3ac_jax; codec = l3ac_jax.get_model(); "
         "audio = codec.reconstruct(np.zeros((1, 960), np.float32)); assert audio.shape == (1, 960)"
     )
+
+
+@pytest.mark.parametrize("module", ["data.loader", "data.prepare", "training.trainer"])
+def test_training_without_its_packages_names_the_extra(module):
+    program = f"import importlib\ntry: importlib.import_module('l3ac_jax.{module}')\n"
+    printed = run(f"{WITHOUT_EXTRAS}\n{program}except ImportError as error: print(error)")
+    assert printed.endswith("pip install 'l3ac-jax[train]'\n") and printed.count("\n") == 1

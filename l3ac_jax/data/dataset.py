@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, SupportsIndex
 
-from array_record.python.array_record_module import ArrayRecordReader
 from pydantic import BaseModel, ValidationError
 
 from l3ac_jax.config.data import CorpusConfig, CorpusName, Split
 from l3ac_jax.data.clip import Record
 from l3ac_jax.errors import DatasetError, RecordError
+from l3ac_jax.system.packages import needs_extra
+
+with needs_extra("train", "a data set of audio"):
+    from array_record.python.array_record_module import ArrayRecordReader
 
 DATASET_FILE = "dataset.json"
 SKIPPED_FILE = "skipped.tsv"

@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from array_record.python.array_record_module import ArrayRecordWriter
 from pydantic import BaseModel, ValidationError
 
 from l3ac_jax.data.clip import encode_record
 from l3ac_jax.data.dataset import ShardInfo
 from l3ac_jax.data.recordings import Cut, Recording, UnusableError, is_silent, read_pieces
 from l3ac_jax.system.files import complete_file
+from l3ac_jax.system.packages import needs_extra
+
+with needs_extra("train", "a data set of audio"):
+    from array_record.python.array_record_module import ArrayRecordWriter
 
 NOTES = ".shards"
 

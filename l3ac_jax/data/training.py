@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-import grain
 import numpy as np
 import soxr
 from jaxtyping import Float32, Int32
@@ -18,6 +17,10 @@ from l3ac_jax.config.data import DataConfig
 from l3ac_jax.data.clip import Record, normalize
 from l3ac_jax.data.dataset import ClipSource, Corpus, open_corpus
 from l3ac_jax.errors import ConfigError
+from l3ac_jax.system.packages import needs_extra
+
+with needs_extra("train", "data for training"):
+    import grain
 
 
 class HostBatch(TypedDict):
