@@ -67,7 +67,7 @@ def test_what_upsampling_leaves_is_not_rounded():
     ]
     line = jnp.linspace(1, 2, 40)[None, :, None] + jnp.zeros((1, 1, config.decoder.dims[1]))
     bent = line.at[:, 20:].add(1e-3)
-    exact, rough = (network.decoder.stage[0].upsample(bent) for network in networks)
+    exact, rough = (stage.upsample(bent) for stage in stages)
     np.testing.assert_array_equal(exact, rough)
     assert rough.dtype == jnp.float32
 
