@@ -50,8 +50,8 @@ from l3ac_jax.oracle.discriminators import discriminator_params
 from l3ac_jax.oracle.losses import random_whisper_weights, read_whisper_weights
 from l3ac_jax.oracle.training import OfficialTraining, official_params
 from l3ac_jax.model.params import unflatten
-from l3ac_jax.training.objective import make_objective
-from l3ac_jax.training.step import Steps, TrainState
+from l3ac_jax.training.hyperparameters import Hyperparameters, make_hyperparameters
+from l3ac_jax.training.step import Steps, TrainState, make_steps
 from l3ac_jax.training.whisper_weights import read_whisper_encoder
 from l3ac_jax.config.training import TrainingConfig
 
@@ -105,15 +105,16 @@ def official_side(name: str, kind: Kind, options: Options) -> Step:
 def our_side(name: str, kind: Kind, options: Options) -> Step:
     """Our step from the same weights, compiled with its state donated, as in training."""
     (config, training), audio = settings_of(name, kind), batch_of(name, options)
-    steps = Steps(make_objective(config, training), training, TOTAL)
-    state = initial_state(steps, reference(name, kind, options))
+    steps, values = make_steps(config, training), make_hyperparameters(config, training, TOTAL)
+    values = jax.device_put(values)
+    state = initial_state(steps, values, reference(name, kind, options))
     batch = {"audio": jnp.asarray(audio), "lengths": jnp.full(len(audio), audio.shape[1])}
     if kind == "discriminators":
         step, loss = steps.train_discriminators, "discriminator_loss"
-        arguments = (batch,)
+        arguments = (batch, values)
     else:
         step, loss = steps.train_generator, "loss"
-        arguments = (batch, our_whisper(options))
+        arguments = (batch, our_whisper(options), values)
     compiled = jax.jit(step, donate_argnums=0)
 
     def take() -> float:
@@ -153,11 +154,11 @@ def reference(name: str, kind: Kind, options: Options) -> OfficialTraining:
     )
 
 
-def initial_state(steps: Steps, official: OfficialTraining) -> TrainState:
+def initial_state(steps: Steps, values: Hyperparameters, official: OfficialTraining) -> TrainState:
     """The state of a new run with the weights of the training in PyTorch."""
     params = jax.device_put(unflatten(official_params(official.codec)))
     init = jax.jit(steps.init, compiler_options=quick_compilation())
-    state = init(jax.random.key(0), params)
+    state = init(jax.random.key(0), values, params)
     if official.discriminators is None:
         return state
     tensors = official.discriminators.state_dict()

@@ -47,7 +47,7 @@ def evaluation(voice: Voice, settings: Settings, clips: int, seconds: float) -> 
 
     from l3ac_jax.model.params import expected_params, unflatten
     from l3ac_jax.system.compilation import product_options
-    from l3ac_jax.training.objective import make_objective
+    from l3ac_jax.training.objective import loss_weights, make_objective
 
     config = experiment(settings)
     assert config.training is not None
@@ -60,6 +60,6 @@ def evaluation(voice: Voice, settings: Settings, clips: int, seconds: float) -> 
     whisper = steps.our_whisper(settings) if config.training.loss.perceptual else None
     jitted = jax.jit(objective.of_evaluation, compiler_options=product_options())
     with voice.span("lower_s"):
-        lowered = jitted.lower(params, whisper, batch)
+        lowered = jitted.lower(params, whisper, batch, loss_weights(config.training.loss))
     with voice.span("compile_s"):
         lowered.compile()

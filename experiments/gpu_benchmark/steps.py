@@ -83,21 +83,22 @@ def ours(
     import jax.numpy as jnp
 
     from l3ac_jax.system.compilation import product_options
-    from l3ac_jax.training.objective import make_objective
-    from l3ac_jax.training.step import Steps
+    from l3ac_jax.training.hyperparameters import make_hyperparameters
+    from l3ac_jax.training.step import make_steps
 
     say_memory_at_end(voice)
     config, training = settings_of(settings, kind, precision)
-    steps = Steps(make_objective(config, training), training, TOTAL)
+    steps = make_steps(config, training)
+    values = jax.device_put(make_hyperparameters(config, training, TOTAL))
     with voice.span("init_s"):
-        state = jax.block_until_ready(jax.jit(steps.init)(jax.random.key(0)))
+        state = jax.block_until_ready(jax.jit(steps.init)(jax.random.key(0), values))
     audio = jnp.asarray(speech(seconds, config.sample_rate, clips))
     batch = {"audio": audio, "lengths": jnp.full(clips, audio.shape[1])}
     if kind == JUDGES:
-        step, arguments = steps.train_discriminators, (batch,)
+        step, arguments = steps.train_discriminators, (batch, values)
     else:
         whisper = our_whisper(settings) if training.loss.perceptual else None
-        step, arguments = steps.train_generator, (batch, whisper)
+        step, arguments = steps.train_generator, (batch, whisper, values)
     jitted = jax.jit(step, donate_argnums=0, compiler_options=product_options())
     with voice.span("lower_s"):
         lowered = jitted.lower(state, *arguments)

@@ -17,6 +17,9 @@ from l3ac_jax.config.tables import (
     Table,
 )
 
+Method = Literal["adamw", "muon"]
+Initialization = Literal["published", "fan_in"]
+
 
 class LayerRate(Table, frozen=True):
     """A layer, as `decoder.output`, whose parameters have `factor` times the learning rate."""
@@ -35,7 +38,7 @@ class OptimizerConfig(Table, frozen=True):
     back in as many, and on to `final_rate`; for `layers`, times a factor.
     """
 
-    method: Literal["adamw", "muon"] = "adamw"
+    method: Method = "adamw"
     initial_rate: Positive = 5e-5
     peak_rate: Positive = 5e-4
     final_rate: Positive = 5e-6
@@ -142,7 +145,7 @@ class TrainingConfig(Table, frozen=True):
 
     epochs: PositiveInt = 70
     seed: NaturalInt = 0
-    initialization: Literal["published", "fan_in"] = "published"
+    initialization: Initialization = "published"
     precision: Literal["float32", "tf32", "bfloat16"] = "tf32"
     micro_batches: PositiveInt = 1
     average_decay: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0

@@ -4,10 +4,13 @@ Each of a few projected dimensions is squashed to (0, 1) and rounded to its own 
 which make the token (levels.py).
 """
 
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from l3ac_jax.model.layers import PlainDense
@@ -16,6 +19,13 @@ from l3ac_jax.model.precision import stated_products
 
 Latents = Float[Array, "b n l"]
 Tokens = Int[Array, "b n"]
+
+
+class Noise(NamedTuple):
+    """The quantizer's noise in training: an element has it with probability `rate`."""
+
+    key: Array
+    rate: ArrayLike
 
 
 def _steps(levels: tuple[int, ...]) -> np.ndarray:
@@ -35,13 +45,13 @@ def round_to_levels(squashed: Latents, levels: tuple[int, ...]) -> Latents:
 
 
 def add_noise(
-    squashed: Latents, rounded: Latents, levels: tuple[int, ...], rate: float, key: Array
+    squashed: Latents, rounded: Latents, levels: tuple[int, ...], noise: Noise
 ) -> Latents:
-    """In place of rounding, elements chosen with probability `rate` get z + U(-1/2, 1/2)/levels."""
-    choice_key, noise_key = jax.random.split(key)
-    chosen = jax.random.bernoulli(choice_key, rate, squashed.shape)
-    noise = jax.random.uniform(noise_key, squashed.shape, squashed.dtype, -0.5, 0.5)
-    return jnp.where(chosen, squashed + noise / (_steps(levels) + 1), rounded)
+    """In place of rounding, the elements that are chosen get z + U(-1/2, 1/2)/levels."""
+    choice_key, value_key = jax.random.split(noise.key)
+    chosen = jax.random.bernoulli(choice_key, noise.rate, squashed.shape)
+    values = jax.random.uniform(value_key, squashed.shape, squashed.dtype, -0.5, 0.5)
+    return jnp.where(chosen, squashed + values / (_steps(levels) + 1), rounded)
 
 
 class FSQ(nn.Module):
@@ -52,7 +62,6 @@ class FSQ(nn.Module):
 
     features: int
     levels: tuple[int, ...]
-    noise_rate: float = 0.5
 
     def setup(self):
         if self.features != len(self.levels):
@@ -60,16 +69,16 @@ class FSQ(nn.Module):
             self.project_out = PlainDense(self.features)
 
     def __call__(
-        self, x: Float[Array, "b n f"], noise_key: Array | None = None
+        self, x: Float[Array, "b n f"], noise: Noise | None = None
     ) -> tuple[Float[Array, "b n f"], Tokens]:
-        """Quantized features and tokens; with `noise_key`, features with training noise."""
+        """Quantized features and tokens; with `noise`, features with training noise."""
         with stated_products("float32"):
             projected = x if self.features == len(self.levels) else self.project_in(x)
         squashed = squash(projected)
         rounded = round_to_levels(squashed, self.levels)
         indices = jnp.round(squashed * _steps(self.levels)).astype(jnp.int32)
-        if noise_key is not None and self.noise_rate > 0:
-            rounded = add_noise(squashed, rounded, self.levels, self.noise_rate, noise_key)
+        if noise is not None:
+            rounded = add_noise(squashed, rounded, self.levels, noise)
         tokens = jnp.asarray(levels_to_tokens(indices, self.levels))
         return self._features(rounded), tokens
 

@@ -12,7 +12,7 @@ from l3ac_jax.config import CodecConfig
 from l3ac_jax.model import ops
 from l3ac_jax.model.decoder import Decoder
 from l3ac_jax.model.encoder import Encoder
-from l3ac_jax.model.fsq import FSQ, Tokens
+from l3ac_jax.model.fsq import FSQ, Noise, Tokens
 from l3ac_jax.model.layer import Layer, chain, run
 from l3ac_jax.model.layers import BlockOptions
 from l3ac_jax.model.ops import Lengths, Signal
@@ -63,29 +63,29 @@ class Network(nn.Module):
         self.encoder_transformer = EncoderTransformer(
             config.transformer, features, self.folded, self.dtype
         )
-        self.quantizer = FSQ(features, config.quantizer.levels, config.quantizer.noise_rate)
+        self.quantizer = FSQ(features, config.quantizer.levels)
         self.decoder_transformer = DecoderTransformer(
             config.transformer, features, self.folded, self.dtype
         )
         self.decoder = Decoder(config.decoder, config.tpooling, options)
 
     def __call__(
-        self, audio: Signal, lengths: Lengths = None, noise_key: Array | None = None
+        self, audio: Signal, lengths: Lengths = None, noise: Noise | None = None
     ) -> Reconstruction:
         """Encodes and decodes (b, t) audio; `lengths` in samples.
 
-        With `noise_key`, the quantizer adds its training noise.
+        With `noise`, the quantizer adds it, as in training; its rate is not taken from `config`.
         """
-        features, tokens = self.encode(audio, lengths, noise_key)
+        features, tokens = self.encode(audio, lengths, noise)
         frames = None if lengths is None else self._tokens_of(lengths)
         decoded = self.decode(features, frames)
         return Reconstruction(decoded[:, : audio.shape[1]], tokens, features)
 
     def encode(
-        self, audio: Signal, lengths: Lengths = None, noise_key: Array | None = None
+        self, audio: Signal, lengths: Lengths = None, noise: Noise | None = None
     ) -> tuple[Features, Tokens]:
         """Quantized features and tokens of (b, t) audio; `lengths` in samples."""
-        return self.quantizer(ops.at_least_float32(self.analyze(audio, lengths)), noise_key)
+        return self.quantizer(ops.at_least_float32(self.analyze(audio, lengths)), noise)
 
     def analyze(self, audio: Signal, lengths: Lengths = None) -> Features:
         """The features that are quantized."""

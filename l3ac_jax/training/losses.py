@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from l3ac_jax.audio.mel import DAC_BANDS, DAC_FLOOR, mel_filters
@@ -39,19 +40,20 @@ def stft_loss(
     reference: Audio,
     lengths: Lengths = None,
     sizes: Sequence[int] = STFT_SIZES,
-    floor: float = STFT_FLOOR,
+    floor: ArrayLike = STFT_FLOOR,
 ) -> Scalar:
     """Distance of magnitude spectrograms, mean over FFT sizes; the hop is a quarter of the size.
 
     For each size, mean absolute difference of magnitudes plus that of log10 powers, magnitudes
     below `floor` counted as `floor`.
     """
+    least = floor**2
 
     def one_size(size: int) -> Scalar:
         frames = _frame_lengths(lengths, size)
         a, b = (power(_spectra(audio, size, lengths)) for audio in (generated, reference))
         return _mean_distance(root(a), root(b), frames) + _mean_distance(
-            _log10(a, floor**2), _log10(b, floor**2), frames
+            _log10(a, least), _log10(b, least), frames
         )
 
     return sum(map(one_size, sizes), jnp.zeros(())) / len(sizes)
@@ -62,9 +64,9 @@ def mel_loss(
     reference: Audio,
     sample_rate: int,
     lengths: Lengths = None,
-    magnitude_weight: float = 0.0,
+    magnitude_weight: ArrayLike | None = None,
     bands: Mapping[int, int] = DAC_BANDS,
-    floor: float = DAC_FLOOR,
+    floor: ArrayLike = DAC_FLOOR,
 ) -> Scalar:
     """Distance of mel spectrograms, summed over window sizes, as in DAC (not in L3AC's recipe).
 
@@ -83,7 +85,9 @@ def mel_loss(
 
         a, b = mel(generated), mel(reference)
         loss = _mean_distance(_log10(a, floor), _log10(b, floor), frames)
-        return loss + magnitude_weight * _mean_distance(a, b, frames) if magnitude_weight else loss
+        if magnitude_weight is None:
+            return loss
+        return loss + magnitude_weight * _mean_distance(a, b, frames)
 
     return sum(map(one_size, bands), jnp.zeros(()))
 
@@ -130,9 +134,13 @@ def feature_matching_loss(
     return sum(distances, jnp.zeros(()))
 
 
-def scale_down(value: Scalar, maximum: float) -> Scalar:
-    """`value` where it is below `maximum` (> 0), else `maximum` with the gradient scaled alike."""
-    return value * (maximum / jnp.maximum(jax.lax.stop_gradient(value), maximum))
+def scale_down(value: Scalar, maximum: ArrayLike) -> Scalar:
+    """`value` where it is below `maximum` (> 0), else `maximum` with the gradient scaled alike.
+
+    A maximum of infinity sets no limit.
+    """
+    size = jax.lax.stop_gradient(value)
+    return value * jnp.where(size <= maximum, 1.0, maximum / size)
 
 
 def _spectra(audio: Audio, size: int, lengths: Lengths):
@@ -146,7 +154,7 @@ def _frame_lengths(lengths: Lengths, size: int) -> Lengths:
     return jnp.where(lengths > 0, frame_count(lengths, size, size // 4), 0)
 
 
-def _log10(x: Array, floor: float) -> Array:
+def _log10(x: Array, floor: ArrayLike) -> Array:
     """Logarithm of `x`, or of `floor` where `x` is below it; NaN stays NaN."""
     return jnp.log10(jnp.where(x < floor, floor, x))
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 Vector = Float[Array, " parameters"]
@@ -32,8 +33,8 @@ def muon(
     learning_rate: Array,
     b1: Array,
     params: Any,
-    eps: float,
-    weight_decay: float,
+    eps: ArrayLike,
+    weight_decay: ArrayLike,
     filters: Collection[str] = (),
 ) -> optax.GradientTransformation:
     """Orthogonal updates for the matrices of `params`, AdamW for everything else.

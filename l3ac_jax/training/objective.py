@@ -1,18 +1,19 @@
 """What generator and discriminators minimize: the terms of the losses, weighted."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypedDict, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.config.training import LossWeights, TrainingConfig
 from l3ac_jax.model.folding import folded_params
+from l3ac_jax.model.fsq import Noise
 from l3ac_jax.model.network import Network, Reconstruction
 from l3ac_jax.model.precision import (
     PRODUCTS,
@@ -26,6 +27,11 @@ from l3ac_jax.training.whisper import perceptual_features
 
 Scalar = Float[Array, ""]
 Terms = dict[str, Scalar]
+Weights = dict[str, Float[Array | np.ndarray, ""]]
+"""the fields of `LossWeights` as float32 scalars"""
+
+# The fields of `LossWeights` that leave something out where they are zero.
+TERMS = ("waveform", "stft", "mel", "mel_magnitude", "perceptual", "adversarial")
 
 
 class Batch(TypedDict):
@@ -37,10 +43,14 @@ class Batch(TypedDict):
 
 @dataclass(frozen=True)
 class Objective:
-    """The published objective, with the weights of a configuration."""
+    """What of the published objective is computed; its weights and limits are arguments.
+
+    `terms` are those of `TERMS` that are computed, whatever their weights: a static fact of a
+    compiled program, as is whether it needs discriminators and Whisper.
+    """
 
     config: CodecConfig
-    weights: LossWeights
+    terms: frozenset[str]
     discriminators: Discriminators
     precision: TrainingPrecision = "tf32"
 
@@ -62,7 +72,12 @@ class Objective:
     @property
     def adversarial(self) -> bool:
         """Whether discriminators are needed."""
-        return self.weights.adversarial > 0
+        return "adversarial" in self.terms
+
+    def init_discriminators(self, key: Array) -> dict:
+        """Random parameters of the discriminators."""
+        audio = jnp.zeros((1, self.config.sample_rate))
+        return dict(self.discriminators.init(key, audio)["params"])
 
     def of_generator(
         self,
@@ -70,66 +85,69 @@ class Objective:
         discriminators: dict | None,
         whisper: dict | None,
         batch: Batch,
-        noise_key: Array | None,
+        weights: Weights,
+        noise: Noise | None = None,
     ) -> tuple[Scalar, Terms]:
         """The weighted sum, and each term before weighting.
 
-        `discriminators` and `whisper` are parameters that stay as they are; None where the weights
-        leave their terms out. Without `noise_key` the quantizer only rounds.
+        `discriminators` and `whisper` are parameters that stay as they are; None where their
+        terms are left out. Without `noise` the quantizer only rounds.
         """
-        weights, (audio, lengths) = self.weights, (batch["audio"], batch["lengths"])
-        generated = self._reconstruct(params, batch, noise_key).audio
-        total, terms = self._compare(generated, whisper, batch)
+        audio, lengths = batch["audio"], batch["lengths"]
+        generated = self._reconstruct(params, batch, noise).audio
+        total, terms = self._compare(generated, whisper, batch, weights)
         if self.adversarial:
             assert discriminators is not None
             fake, real = (self._judge(discriminators, x, lengths) for x in (generated, audio))
             counts = self.discriminators.map_lengths(lengths)
             terms["adversarial"] = losses.generator_loss(fake, counts)
             terms["features"] = losses.feature_matching_loss(fake, real, counts)
-            both = terms["adversarial"] + weights.feature_matching * terms["features"]
-            total += weights.adversarial * _limited(both, weights.adversarial_maximum)
+            both = terms["adversarial"] + weights["feature_matching"] * terms["features"]
+            limited = losses.scale_down(both, weights["adversarial_maximum"])
+            total += weights["adversarial"] * limited
         return total, terms
 
     def of_evaluation(
-        self, params: dict, whisper: dict | None, batch: Batch
+        self, params: dict, whisper: dict | None, batch: Batch, weights: Weights
     ) -> tuple[Reconstruction, Terms]:
         """What comes out without noise, and its `loss`: the terms that need no discriminators."""
         with stated_products(PRODUCTS[self.precision]):
             result = self._reconstruct(params, batch)
-            total, terms = self._compare(result.audio, whisper, batch)
+            total, terms = self._compare(result.audio, whisper, batch, weights)
         return result, {"loss": total, **terms}
 
     def _compare(
-        self, generated: Array, whisper: dict | None, batch: Batch
+        self, generated: Array, whisper: dict | None, batch: Batch, weights: Weights
     ) -> tuple[Scalar, Terms]:
         """The terms that compare two signals, and their weighted sum."""
-        weights, (audio, lengths) = self.weights, (batch["audio"], batch["lengths"])
+        audio, lengths = batch["audio"], batch["lengths"]
         terms: Terms = {}
         total = jnp.zeros(())
-        if weights.waveform:
+        if "waveform" in self.terms:
             terms["waveform"] = losses.waveform_loss(generated, audio, lengths)
-            total += weights.waveform * terms["waveform"]
-        if weights.stft:
-            terms["stft"] = losses.stft_loss(generated, audio, lengths, floor=weights.stft_floor)
-            total += weights.stft * terms["stft"]
-        if weights.mel:
+            total += weights["waveform"] * terms["waveform"]
+        if "stft" in self.terms:
+            terms["stft"] = losses.stft_loss(generated, audio, lengths, floor=weights["stft_floor"])
+            total += weights["stft"] * terms["stft"]
+        if "mel" in self.terms:
             terms["mel"] = losses.mel_loss(
                 generated,
                 audio,
                 self.config.sample_rate,
                 lengths,
-                weights.mel_magnitude,
-                floor=weights.mel_floor,
+                weights["mel_magnitude"] if "mel_magnitude" in self.terms else None,
+                floor=weights["mel_floor"],
             )
-            total += weights.mel * terms["mel"]
-        if weights.perceptual:
+            total += weights["mel"] * terms["mel"]
+        if "perceptual" in self.terms:
             assert whisper is not None
             ours, reference = (
                 perceptual_features(whisper, x, lengths, dtype=self.dtype)
                 for x in (generated, audio)
             )
             terms["perceptual"] = losses.perceptual_loss(ours, jax.lax.stop_gradient(reference))
-            total += weights.perceptual * _limited(terms["perceptual"], weights.perceptual_maximum)
+            limited = losses.scale_down(terms["perceptual"], weights["perceptual_maximum"])
+            total += weights["perceptual"] * limited
         return total, terms
 
     def of_discriminators(
@@ -144,15 +162,15 @@ class Objective:
         return loss, {}
 
     def _reconstruct(
-        self, params: dict, batch: Batch, noise_key: Array | None = None
+        self, params: dict, batch: Batch, noise: Noise | None = None
     ) -> Reconstruction:
         # In float32 the network computes as its input is, so that float64 stays that.
         low = None if self.dtype == jnp.float32 else self.dtype
         network = Network(self.config, folded=True, dtype=low)
         # Folded in the step: affine maps and weight norm then cost by parameter and not by frame.
         with stated_products("float32"):
-            weights = folded_params(params, self.config)
-        result = network.apply({"params": weights}, batch["audio"], batch["lengths"], noise_key)
+            folded = folded_params(params, self.config)
+        result = network.apply({"params": folded}, batch["audio"], batch["lengths"], noise)
         return cast(Reconstruction, result)
 
     def _judge(self, params: dict, audio: Array, lengths: Array) -> losses.FeatureMaps:
@@ -170,8 +188,10 @@ def make_objective(config: CodecConfig, training: TrainingConfig) -> Objective:
         judges.spectrum_width,
         network_dtype(training.precision),
     )
-    return Objective(config, training.loss, discriminators, training.precision)
+    terms = frozenset(name for name in TERMS if getattr(training.loss, name))
+    return Objective(config, terms, discriminators, training.precision)
 
 
-def _limited(value: Scalar, maximum: float) -> Scalar:
-    return value if math.isinf(maximum) else losses.scale_down(value, maximum)
+def loss_weights(table: LossWeights) -> Weights:
+    """The weights, limits and floors of a configuration as arguments of an objective."""
+    return {name: np.asarray(value, np.float32) for name, value in table}

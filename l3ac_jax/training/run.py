@@ -34,10 +34,10 @@ from l3ac_jax.system.files import complete_file
 from l3ac_jax.system.folders import FolderInUseError, exclusive
 from l3ac_jax.training.checkpoints import Checkpoints
 from l3ac_jax.training.devices import Devices, all_devices
+from l3ac_jax.training.hyperparameters import Hyperparameters, make_hyperparameters
 from l3ac_jax.training.logs import NoLog, RunLog
-from l3ac_jax.training.objective import make_objective
 from l3ac_jax.training.progress import TrainingProgress
-from l3ac_jax.training.step import Steps, TrainState
+from l3ac_jax.training.step import Steps, TrainState, make_steps
 from l3ac_jax.training.validation import Evaluator
 from l3ac_jax.training.whisper_weights import load_whisper_encoder
 from l3ac_jax.weights.folder import CHECKPOINTS_FOLDER, CONFIG_FILE
@@ -52,14 +52,17 @@ class TrainingRun:
 
     folder: Path
     config: ExperimentConfig
+    training: TrainingConfig
     devices: Devices
     steps: Steps
+    hyperparameters: Hyperparameters
     loader: BatchLoader
     evaluator: Evaluator | None
     checkpoints: Checkpoints
     whisper: dict | None
     state: TrainState
     step: int
+    total: int
     log: RunLog | NoLog
     evaluate_every: int
     progress: TrainingProgress | None
@@ -67,17 +70,14 @@ class TrainingRun:
     reference_logged: bool = False
 
     @property
-    def training(self) -> TrainingConfig:
-        return self.steps.config
-
-    @property
-    def total(self) -> int:
-        return self.steps.total
-
-    @property
     def judged(self) -> bool:
         """Whether there are discriminators."""
         return self.steps.objective.adversarial
+
+    @property
+    def trains_discriminators(self) -> bool:
+        """Whether the discriminators take the next step too."""
+        return self.judged and self.step % self.training.discriminator.every == 0
 
     @property
     def model_params(self) -> dict:
@@ -98,8 +98,10 @@ def open_run(
     data, training = _tables(config)
     devices = all_devices()
     devices.check_batch(data.batch_size, training.micro_batches)
-    objective = make_objective(config.model, training)
-    steps = Steps(objective, training, training.epochs * data.steps_per_epoch)
+    steps = make_steps(config.model, training)
+    total = training.epochs * data.steps_per_epoch
+    hyperparameters = make_hyperparameters(config.model, training, total)
+    hyperparameters = jax.device_put(hyperparameters, devices.replicated)
     first = jax.process_index() == 0
     # What can be wrong comes first, and what takes long last.
     whisper = _whisper(training, devices)
@@ -111,13 +113,15 @@ def open_run(
         if data.evaluation is not None:
             clips = EvaluationClips(data.evaluation, config.model.sample_rate)
             evaluator = stack.enter_context(
-                Evaluator(objective, clips, devices, training.evaluation)
+                Evaluator(steps.objective, clips, devices, training.evaluation)
             )
         _check_folder(folder)
         if first:
             _claim(folder, stack)
         checkpoints = stack.enter_context(Checkpoints(folder, training.checkpoints))
-        state, came_from = _initial_state(config, steps, devices, loader, checkpoints, fine_tune)
+        state, came_from = _initial_state(
+            config, steps, hyperparameters, devices, loader, checkpoints, fine_tune
+        )
         checkpoints.prepare(state)
         step = int(jax.device_get(state.step))
         log: RunLog | NoLog = NoLog()
@@ -128,10 +132,11 @@ def open_run(
             log = stack.enter_context(RunLog(folder, step))
         if first and not quiet:
             seconds = data.batch_size * data.seconds
-            progress = stack.enter_context(TrainingProgress(steps.total, step, seconds))
+            progress = stack.enter_context(TrainingProgress(total, step, seconds))
+        evaluate_every = training.evaluation.every or data.steps_per_epoch
         run = TrainingRun(
-            folder, config, devices, steps, loader, evaluator, checkpoints, whisper, state, step,
-            log, training.evaluation.every or data.steps_per_epoch, progress,
+            folder, config, training, devices, steps, hyperparameters, loader, evaluator,
+            checkpoints, whisper, state, step, total, log, evaluate_every, progress,
         )  # fmt: skip
         run.note(f"{folder}: {came_from}; {_size(state)}, {_places(devices)}")
         yield run
@@ -181,24 +186,25 @@ def _claim(folder: Path, stack: ExitStack) -> None:
 def _initial_state(
     config: ExperimentConfig,
     steps: Steps,
+    hyperparameters: Hyperparameters,
     devices: Devices,
     loader: BatchLoader,
     checkpoints: Checkpoints,
     fine_tune: str | None,
 ) -> tuple[TrainState, str]:
     """The state to go on with, on all devices, and where it comes from in words."""
-    key = jax.random.key(steps.config.seed)
     if (latest := checkpoints.latest) is not None:
         data, before = checkpoints.restore_run(latest)
         _check_model(config, before, latest)
         loader.restore(data)
-        state = checkpoints.restore(latest, steps.abstract(), devices.replicated)
+        state = checkpoints.restore(latest, steps.abstract(hyperparameters), devices.replicated)
         return state, f"going on from step {latest}"
     params = None if fine_tune is None else _params_of(fine_tune, config)
     init = jax.jit(
         steps.init, out_shardings=devices.replicated, compiler_options=quick_compilation()
     )
-    state = init(key, params)
+    assert config.training is not None
+    state = init(jax.random.key(config.training.seed), hyperparameters, params)
     return state, "new run" if fine_tune is None else f"new run with the parameters of {fine_tune}"
 
 

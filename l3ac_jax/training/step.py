@@ -15,15 +15,19 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Int, PyTree
 
-from l3ac_jax.config.training import TrainingConfig
+from l3ac_jax.config import CodecConfig
+from l3ac_jax.config.training import Initialization, Method, TrainingConfig
+from l3ac_jax.model.fsq import Noise
 from l3ac_jax.model.layer import Kind
 from l3ac_jax.model.params import paths_of
 from l3ac_jax.model.precision import stated_products
+from l3ac_jax.training.hyperparameters import Hyperparameters
 from l3ac_jax.training.initialization import initial_params
-from l3ac_jax.training.objective import Batch, Objective, Terms
-from l3ac_jax.training.optimizer import make_optimizer, rate_factors
+from l3ac_jax.training.objective import Batch, Objective, Terms, make_objective
+from l3ac_jax.training.optimizer import make_optimizer
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -44,62 +48,74 @@ class TrainState(flax.struct.PyTreeNode):
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps of a run of `total` steps with one configuration."""
+    """What makes a program of steps; the numbers it computes with are `Hyperparameters`.
+
+    Configurations whose `Steps` are equal have the same compiled programs.
+    """
 
     objective: Objective
-    config: TrainingConfig
-    total: int
+    initialization: Initialization
+    micro_batches: int
+    method: Method
+    discriminator_method: Method
+    averages: bool
+    """whether an average of the parameters is kept"""
 
-    def init(self, key: Array, params: dict | None = None) -> TrainState:
+    def init(
+        self, key: Array, hyperparameters: Hyperparameters, params: dict | None = None
+    ) -> TrainState:
         """The state before the first step; `params` to go on from, or random ones.
 
         Compiled, what is computed beside the parameters is left out: it takes half the time.
         """
         init_key, judge_key, key = jax.random.split(key, 3)
         if params is None:
-            params = initial_params(self.objective.config, self.config.initialization, init_key)
-        rate_factors(self.config.optimizer, params)  # a layer that is not there: now or never
+            params = initial_params(self.objective.config, self.initialization, init_key)
         judges = judge_state = None
         if self.objective.adversarial:
-            audio = jnp.zeros((1, self.objective.config.sample_rate))
-            judges = dict(self.objective.discriminators.init(judge_key, audio)["params"])
-            judge_state = self._discriminator_optimizer(judges).init(ravel_pytree(judges)[0])
+            judges = self.objective.init_discriminators(judge_key)
+            optimizer = self._discriminator_optimizer(hyperparameters, judges)
+            judge_state = optimizer.init(ravel_pytree(judges)[0])
+        optimizer = self._optimizer(hyperparameters, params)
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             key=key,
             params=params,
-            optimizer=self._optimizer(params).init(ravel_pytree(params)[0]),
-            average=jax.tree.map(jnp.copy, params) if self.config.average_decay else None,
+            optimizer=optimizer.init(ravel_pytree(params)[0]),
+            average=jax.tree.map(jnp.copy, params) if self.averages else None,
             discriminators=judges,
             discriminator_optimizer=judge_state,
             skipped=jnp.zeros((), jnp.int32),
             skipped_in_row=jnp.zeros((), jnp.int32),
         )
 
-    def abstract(self) -> dict[str, PyTree]:
+    def abstract(self, hyperparameters: Hyperparameters) -> dict[str, PyTree]:
         """Shapes and types of a state, field by field, without computing one."""
 
         def fields(key: Array) -> dict[str, PyTree]:
-            state = self.init(key)
+            state = self.init(key, hyperparameters)
             return {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
 
         return jax.eval_shape(fields, jax.random.key(0))
 
-    def trains_discriminators(self, step: int) -> bool:
-        """Whether the discriminators take this step too."""
-        return self.objective.adversarial and step % self.config.discriminator.every == 0
-
     def take(
-        self, state: TrainState, batch: Batch, whisper: dict | None, with_discriminators: bool
+        self,
+        state: TrainState,
+        batch: Batch,
+        whisper: dict | None,
+        hyperparameters: Hyperparameters,
+        with_discriminators: bool,
     ) -> tuple[TrainState, Terms]:
         """One step: the discriminators first where it is their turn, then the generator."""
         judged: Terms = {}
         if with_discriminators:
-            state, judged = self.train_discriminators(state, batch)
-        state, metrics = self.train_generator(state, batch, whisper)
+            state, judged = self.train_discriminators(state, batch, hyperparameters)
+        state, metrics = self.train_generator(state, batch, whisper, hyperparameters)
         return state, judged | metrics
 
-    def train_discriminators(self, state: TrainState, batch: Batch) -> tuple[TrainState, Terms]:
+    def train_discriminators(
+        self, state: TrainState, batch: Batch, hyperparameters: Hyperparameters
+    ) -> tuple[TrainState, Terms]:
         """The discriminators' part of a step, which does not count it.
 
         Returns what `train_generator` does, the names with `discriminator_` before them.
@@ -108,8 +124,8 @@ class Steps:
         grad = self.objective.gradient(self.objective.of_discriminators)
         judges, judge_state, metrics, finite = _update(
             lambda p, part, _: grad(p, state.params, part),
-            self._discriminator_optimizer(state.discriminators),
-            rate_factors(self.config.discriminator.optimizer, state.discriminators),
+            self._discriminator_optimizer(hyperparameters, state.discriminators),
+            hyperparameters.discriminator_optimizer.factors,
             state.discriminators,
             state.discriminator_optimizer,
             self._micro_batches(batch),
@@ -123,7 +139,11 @@ class Steps:
         return state, {f"discriminator_{name}": value for name, value in metrics.items()}
 
     def train_generator(
-        self, state: TrainState, batch: Batch, whisper: dict | None
+        self,
+        state: TrainState,
+        batch: Batch,
+        whisper: dict | None,
+        hyperparameters: Hyperparameters,
     ) -> tuple[TrainState, Terms]:
         """The generator's part of a step.
 
@@ -131,13 +151,14 @@ class Steps:
         `learning_rate`. A step whose loss or gradient is not finite changes nothing but the counts.
         """
         grad = self.objective.gradient(self.objective.of_generator)
-        keys = jax.random.split(
-            jax.random.fold_in(state.key, state.step), self.config.micro_batches
-        )
+        keys = jax.random.split(jax.random.fold_in(state.key, state.step), self.micro_batches)
+        loss, rate = hyperparameters.loss, hyperparameters.noise_rate
         params, optimizer, metrics, finite = _update(
-            lambda p, part, key: grad(p, state.discriminators, whisper, part, key),
-            self._optimizer(state.params),
-            rate_factors(self.config.optimizer, state.params),
+            lambda p, part, key: grad(
+                p, state.discriminators, whisper, part, loss, Noise(key, rate)
+            ),
+            self._optimizer(hyperparameters, state.params),
+            hyperparameters.optimizer.factors,
             state.params,
             state.optimizer,
             self._micro_batches(batch),
@@ -148,37 +169,54 @@ class Steps:
             step=state.step + 1,
             params=params,
             optimizer=optimizer,
-            average=self._averaged(state.average, params, finite),
+            average=_averaged(state.average, params, finite, hyperparameters.average_share),
             skipped=state.skipped + jnp.where(finite, 0, 1),
             skipped_in_row=in_row,
         ), metrics | {"skipped_in_row": in_row}
 
-    def _averaged(self, average: dict | None, params: dict, finite: Bool[Array, ""]) -> dict | None:
-        if average is None:
-            return None
-        (old, unravel), (new, _) = ravel_pytree(average), ravel_pytree(params)
-        share = jnp.where(finite, 1 - self.config.average_decay, 0.0)
-        return unravel(old + share * (new - old))
-
-    def _optimizer(self, params: dict) -> optax.GradientTransformation:
+    def _optimizer(
+        self, hyperparameters: Hyperparameters, params: dict
+    ) -> optax.GradientTransformation:
         filters = paths_of(self.objective.config, Kind.FILTERS)
-        return make_optimizer(self.config.optimizer, self.total, params, filters)
+        return make_optimizer(self.method, hyperparameters.optimizer, params, filters)
 
-    def _discriminator_optimizer(self, params: dict) -> optax.GradientTransformation:
-        discriminator = self.config.discriminator
-        steps = -(-self.total // discriminator.every)
-        return make_optimizer(discriminator.optimizer, steps, params)
+    def _discriminator_optimizer(
+        self, hyperparameters: Hyperparameters, params: dict
+    ) -> optax.GradientTransformation:
+        values = hyperparameters.discriminator_optimizer
+        return make_optimizer(self.discriminator_method, values, params)
 
     def _micro_batches(self, batch: Batch) -> PyTree:
         # Every n-th clip, not consecutive ones: on several devices each then keeps its own clips.
-        parts = self.config.micro_batches
+        parts = self.micro_batches
         return jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
+
+
+def make_steps(config: CodecConfig, training: TrainingConfig) -> Steps:
+    """The steps of a configuration."""
+    return Steps(
+        make_objective(config, training),
+        training.initialization,
+        training.micro_batches,
+        training.optimizer.method,
+        training.discriminator.optimizer.method,
+        training.average_decay > 0,
+    )
+
+
+def _averaged(
+    average: dict | None, params: dict, finite: Bool[Array, ""], share: ArrayLike
+) -> dict | None:
+    if average is None:
+        return None
+    (old, unravel), (new, _) = ravel_pytree(average), ravel_pytree(params)
+    return unravel(old + jnp.where(finite, share, 0.0) * (new - old))
 
 
 def _update(
     gradient: Callable,
     optimizer: optax.GradientTransformation,
-    factors: Float[Array, " parameters"] | float,
+    factors: ArrayLike,
     params: dict,
     state: optax.OptState,
     parts: PyTree,

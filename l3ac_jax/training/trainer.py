@@ -104,9 +104,9 @@ class _Training:
         """Set one step going, and look at the one before."""
         run = self.run
         metrics: dict[str, jax.Array] = {}
-        if run.steps.trains_discriminators(run.step):
-            run.state, metrics = self.discriminators(run.state, batch)
-        run.state, of_generator = self.generator(run.state, batch, run.whisper)
+        if run.trains_discriminators:
+            run.state, metrics = self.discriminators(run.state, batch, run.hyperparameters)
+        run.state, of_generator = self.generator(run.state, batch, run.whisper, run.hyperparameters)
         run.step += 1
         before, self.late = self.late, (run.step, metrics | of_generator)
         self._look_at(before)
@@ -143,7 +143,7 @@ class _Training:
             return
         self._fetch()
         if run.evaluator is not None:
-            run.evaluator.compile(run.model_params, run.whisper)
+            run.evaluator.compile(run.model_params, run.whisper, run.hyperparameters.loss)
         self.leaves = True
 
     def _evaluate(self) -> dict[str, float] | None:
@@ -151,11 +151,12 @@ class _Training:
         if run.evaluator is None:
             return None
         self._fetch()
+        arguments = (run.model_params, run.whisper, run.hyperparameters.loss)
         if run.progress is None:
-            result = run.evaluator(run.model_params, run.whisper)
+            result = run.evaluator(*arguments)
         else:
             with run.progress.pause():
-                result = run.evaluator(run.model_params, run.whisper)
+                result = run.evaluator(*arguments)
         scores = _from_first_process(result.scores)
         run.log.scalars(run.step, "evaluation", scores)
         rate = run.config.model.sample_rate

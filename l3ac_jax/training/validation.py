@@ -16,7 +16,7 @@ from l3ac_jax.data.clip import Clip
 from l3ac_jax.metrics.speech import CodebookUse, ScorePool, mean_scores
 from l3ac_jax.system.compilation import product_options
 from l3ac_jax.training.devices import Devices
-from l3ac_jax.training.objective import Objective
+from l3ac_jax.training.objective import Objective, Weights
 
 Signal = Float32[np.ndarray, " time"]
 
@@ -70,9 +70,9 @@ class Evaluator:
             compiler_options=product_options(),
         )
 
-    def __call__(self, params: dict, whisper: dict | None) -> Evaluation:
-        """The scores of a model, by name: `loss` and its terms, `stoi`, `pesq`, `codebook_usage`
-        (share of the codebook that is used) and `codebook_entropy` (bits a token).
+    def __call__(self, params: dict, whisper: dict | None, weights: Weights) -> Evaluation:
+        """The scores of a model, by name: `loss` with these weights and its terms, `stoi`, `pesq`,
+        `codebook_usage` (share of the codebook that is used), `codebook_entropy` (bits a token).
         """
         use = CodebookUse(self._codebook_size)
         terms: list[dict[str, float]] = []
@@ -82,7 +82,7 @@ class Evaluator:
             clips = [self._clips[i] for i in range(first, min(first + self._batch_size, self.size))]
             batch = self._batch(clips)
             placed = self._devices.divide_whole(batch)
-            result, losses = jax.device_get(self._evaluate(params, whisper, placed))
+            result, losses = jax.device_get(self._evaluate(params, whisper, placed, weights))
             terms.append({name: float(value) for name, value in losses.items()})
             counts.append(len(clips))
             for row, clip in enumerate(clips):
@@ -108,10 +108,10 @@ class Evaluator:
             examples,
         )
 
-    def compile(self, params: dict, whisper: dict | None) -> None:
+    def compile(self, params: dict, whisper: dict | None, weights: Weights) -> None:
         """Have the program in the persistent cache before it is needed."""
         batch = self._devices.divide_whole(self._batch([]))
-        self._evaluate.lower(params, whisper, batch).compile()
+        self._evaluate.lower(params, whisper, batch, weights).compile()
 
     @property
     def size(self) -> int:

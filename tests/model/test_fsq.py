@@ -46,9 +46,9 @@ def test_rounding_passes_the_gradient_straight_through():
 @pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
 def test_training_noise(rate):
     """A share `rate` of the elements is off by U(-1/2, 1/2)/levels, the others are rounded."""
-    layer = fsq.FSQ(3, LEVELS, rate)
+    layer, noise = fsq.FSQ(3, LEVELS), fsq.Noise(jax.random.key(1), rate)
     x = jax.random.normal(jax.random.key(0), (4, 5000, 3))
-    noisy, tokens = layer.apply({}, x, jax.random.key(1))
+    noisy, tokens = layer.apply({}, x, noise)
     rounded, quiet_tokens = layer.apply({}, x)
     np.testing.assert_array_equal(tokens, quiet_tokens)
     changed = np.asarray(noisy != rounded)
@@ -60,13 +60,13 @@ def test_training_noise(rate):
         assert np.abs(offset).max() <= 0.5 + 1e-5
         assert offset.mean() == pytest.approx(0, abs=0.01)
         assert offset.std() == pytest.approx(12**-0.5, abs=0.01)
-    same = layer.apply({}, x, jax.random.key(1))[0]
+    same = layer.apply({}, x, noise)[0]
     np.testing.assert_array_equal(noisy, same)
 
 
 def test_noise_does_not_stop_the_gradient():
-    layer = fsq.FSQ(3, LEVELS, 0.5)
+    layer, noise = fsq.FSQ(3, LEVELS), fsq.Noise(jax.random.key(1), 0.5)
     x = jax.random.normal(jax.random.key(0), (1, 50, 3))
-    slope = jax.grad(lambda x: jnp.sum(layer.apply({}, x, jax.random.key(1))[0]))(x)
+    slope = jax.grad(lambda x: jnp.sum(layer.apply({}, x, noise)[0]))(x)
     # codes are tanh(x) whether rounded or noisy, as far as gradients go
     np.testing.assert_allclose(slope, 1 - np.tanh(x) ** 2, rtol=1e-4, atol=1e-5)

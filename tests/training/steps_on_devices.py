@@ -13,8 +13,8 @@ from jax.flatten_util import ravel_pytree
 
 from l3ac_jax.data.clip import Clip, ClipInfo
 from l3ac_jax.training.devices import all_devices, connect_processes
-from l3ac_jax.training.objective import make_objective
-from l3ac_jax.training.step import Steps
+from l3ac_jax.training.hyperparameters import make_hyperparameters
+from l3ac_jax.training.step import make_steps
 from l3ac_jax.training.validation import Evaluator
 from tests.training.small_run import small_experiment
 
@@ -38,9 +38,11 @@ def main(target: str) -> None:
     devices = all_devices()
     config = small_experiment("unused", micro_batches=2, evaluation={"batch_size": 3})
     training = config.training
-    steps = Steps(make_objective(config.model, training), training, 100)
+    steps = make_steps(config.model, training)
+    values = make_hyperparameters(config.model, training, 100)
+    values = jax.device_put(values, devices.replicated)
     init = jax.jit(steps.init, out_shardings=devices.replicated)
-    state = init(jax.random.key(0), None)
+    state = init(jax.random.key(0), values)
     train_generator = jax.jit(steps.train_generator, donate_argnums=0)
     train_discriminators = jax.jit(steps.train_discriminators, donate_argnums=0)
     share = CLIPS // jax.process_count()
@@ -50,10 +52,10 @@ def main(target: str) -> None:
     gradient = None
     for step in range(STEPS):
         part = devices.divide({name: value[mine] for name, value in batch(step).items()})
-        if steps.trains_discriminators(step):
-            state, metrics = train_discriminators(state, part)
+        if step % training.discriminator.every == 0:
+            state, metrics = train_discriminators(state, part, values)
             history.append(float(metrics["discriminator_loss"]))
-        state, metrics = train_generator(state, part, None)
+        state, metrics = train_generator(state, part, None, values)
         history.append(float(metrics["loss"]))
         if gradient is None:  # Adam's first moment after one step is a twentieth of it
             gradient = np.asarray(optax.tree.get(state.optimizer, "mu")) * 20
@@ -62,7 +64,7 @@ def main(target: str) -> None:
         for i, audio in enumerate(batch(0)["audio"][:5])
     ]
     with Evaluator(steps.objective, clips, devices, training.evaluation) as evaluator:
-        scores = evaluator(state.average, None).scores
+        scores = evaluator(state.average, None, values.loss).scores
     kept = {name: value for name, value in scores.items() if name not in ("stoi", "pesq")}
     trees = (state.params, state.average, state.discriminators)
     params, average, judges = (np.asarray(ravel_pytree(jax.device_get(x))[0]) for x in trees)

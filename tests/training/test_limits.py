@@ -2,6 +2,7 @@
 
 import math
 import tomllib
+from functools import partial
 from typing import cast
 
 import jax
@@ -11,7 +12,7 @@ from l3ac_jax.config import dump_config, load_config
 from l3ac_jax.config.training import TrainingConfig
 from l3ac_jax.errors import ConfigError
 from l3ac_jax.model.network import init_params
-from l3ac_jax.training.objective import Batch, Objective, make_objective
+from l3ac_jax.training.objective import Batch, loss_weights, make_objective
 from tests.quick import QUICK_COMPILE
 from tests.training.small_run import TINY, TRAINING, small_experiment
 from tests.training.test_step import batch
@@ -19,24 +20,20 @@ from tests.training.test_step import batch
 LIMIT = "--training.loss.adversarial-maximum"
 
 
-def objective(maximum: float) -> Objective:
-    loss = {**TRAINING["loss"], "adversarial_maximum": maximum}
-    return make_objective(TINY, TrainingConfig.model_validate({**TRAINING, "loss": loss}))
-
-
 def test_infinity_sets_no_limit():
     key, clip = jax.random.key(0), cast(Batch, batch(0))
-    free, limited = objective(math.inf), objective(0.01)
+    training = TrainingConfig.model_validate(TRAINING)
+    objective, weights = make_objective(TINY, training), loss_weights(training.loss)
+    judges = objective.init_discriminators(key)
 
-    def losses(key):
-        params = init_params(TINY, key)
-        judges = free.discriminators.init(key, clip["audio"], clip["lengths"])["params"]
-        found = [which.of_generator(params, judges, None, clip, None) for which in (free, limited)]
-        return [total for total, _ in found], found[0][1]
+    @partial(jax.jit, compiler_options=QUICK_COMPILE)
+    def loss(maximum):
+        limited = {**weights, "adversarial_maximum": maximum}
+        return objective.of_generator(init_params(TINY, key), judges, None, clip, limited)
 
-    (of_free, of_limited), terms = jax.jit(losses, compiler_options=QUICK_COMPILE)(key)
-    waveform = free.weights.waveform * terms["waveform"]
-    both = terms["adversarial"] + free.weights.feature_matching * terms["features"]
+    (of_free, terms), (of_limited, _) = loss(math.inf), loss(0.01)
+    waveform = training.loss.waveform * terms["waveform"]
+    both = terms["adversarial"] + training.loss.feature_matching * terms["features"]
     assert both > 0.1
     assert of_free == pytest.approx(float(waveform + both), rel=1e-5)
     # The limited term is a thousandth of the sum.

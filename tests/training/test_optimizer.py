@@ -10,7 +10,12 @@ import torch
 from l3ac_jax.config.training import LayerRate, OptimizerConfig
 from l3ac_jax.errors import ConfigError
 from l3ac_jax.oracle.training import official_optimizer
-from l3ac_jax.training.optimizer import make_optimizer, one_cycle, rate_factors
+from l3ac_jax.training.optimizer import (
+    make_optimizer,
+    one_cycle,
+    optimizer_hyperparameters,
+    rate_factors,
+)
 
 
 @pytest.mark.parametrize("steps", [10, 37, 100])
@@ -43,7 +48,7 @@ def test_the_trajectory_is_that_of_pytorch(weight_decay, clip_norm):
 
     tensors = {k: torch.tensor(v, requires_grad=True) for k, v in start.items()}
     reference, schedule = official_optimizer(config, list(tensors.values()), steps)
-    ours = make_optimizer(config, steps, start)
+    ours = make_optimizer("adamw", optimizer_hyperparameters(config, steps, start), start)
     params = jax.tree.map(jnp.asarray, start)
     state = ours.init(params)
 
@@ -66,8 +71,9 @@ def test_the_trajectory_is_that_of_pytorch(weight_decay, clip_norm):
 
 
 def test_the_schedule_can_be_read_from_the_state():
-    optimizer = make_optimizer(OptimizerConfig(), 10, {"a": jnp.zeros(2)})
-    state = optimizer.init({"a": jnp.zeros(2)})
+    params = {"a": jnp.zeros(2)}
+    values = optimizer_hyperparameters(OptimizerConfig(), 10, params)
+    state = make_optimizer("adamw", values, params).init(params)
     assert set(state[1].hyperparams) == {"learning_rate", "b1"}
     assert state[1].hyperparams["learning_rate"] == pytest.approx(5e-5)
 

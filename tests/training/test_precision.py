@@ -9,8 +9,8 @@ import pytest
 
 from l3ac_jax.config.training import TrainingConfig
 from l3ac_jax.model.network import Network
-from l3ac_jax.training.objective import make_objective
-from l3ac_jax.training.step import Steps
+from l3ac_jax.training.hyperparameters import make_hyperparameters
+from l3ac_jax.training.step import TrainState, make_steps
 from tests.model.oracle import pair
 from tests.quick import QUICK_COMPILE, rms, speech
 
@@ -86,13 +86,14 @@ def test_a_step_in_bfloat16_keeps_parameters_and_losses_in_float32():
             },
         }
     )
-    steps = Steps(make_objective(pair("baseline").config, settings), settings, 100)
+    config = pair("baseline").config
+    steps, values = make_steps(config, settings), make_hyperparameters(config, settings, 100)
     assert steps.objective.discriminators.dtype == jnp.bfloat16
     batch = {"audio": jnp.zeros((2, SAMPLES)), "lengths": jnp.full(2, SAMPLES)}
 
     def before_and_after(params):
-        state = steps.init(jax.random.key(0), params)
-        after, metrics = steps.take(state, batch, None, True)
+        state = steps.init(jax.random.key(0), values, params)
+        after, metrics = steps.take(state, batch, None, values, True)
         return jax.tree.leaves(state), jax.tree.leaves(after), metrics
 
     before, after, metrics = jax.eval_shape(before_and_after, pair("baseline").params)
@@ -132,13 +133,17 @@ def lowered_step(precision: str) -> str:
             "discriminator": {"every": 1},
         }
     )
-    steps = Steps(make_objective(pair("baseline").config, settings), settings, 100)
-    state = jax.eval_shape(steps.init, jax.random.key(0))
+    config = pair("baseline").config
+    steps, values = make_steps(config, settings), make_hyperparameters(config, settings, 100)
     batch = {
         "audio": jax.ShapeDtypeStruct((1, SAMPLES), jnp.float32),
         "lengths": jax.ShapeDtypeStruct((1,), jnp.int32),
     }
-    return jax.jit(lambda s, b: steps.train_generator(s, b, None)).lower(state, batch).as_text()
+
+    def step(fields, batch, values):
+        return steps.train_generator(TrainState(**fields), batch, None, values)
+
+    return jax.jit(step).lower(steps.abstract(values), batch, values).as_text()
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from l3ac_jax.oracle.codec import seeded_codec
 from l3ac_jax.oracle.discriminators import discriminator_params
 from l3ac_jax.oracle.losses import random_whisper_weights
 from l3ac_jax.oracle.training import OfficialTraining, official_params
-from l3ac_jax.training.objective import Objective, make_objective
-from l3ac_jax.training.step import Steps, TrainState
+from l3ac_jax.training.hyperparameters import make_hyperparameters
+from l3ac_jax.training.objective import Objective, loss_weights, make_objective
+from l3ac_jax.training.step import TrainState, make_steps
 from l3ac_jax.training.whisper_weights import read_whisper_encoder
 from tests.model.oracle import pair
 from tests.quick import QUICK_COMPILE, rms, speech
@@ -66,14 +67,17 @@ def initial_params(objective: Objective, reference: OfficialTraining) -> tuple[d
 
 def train(settings: TrainingConfig) -> tuple[TrainState, list[dict[str, float]]]:
     """Our state after ten steps, and the losses on the way."""
-    steps = Steps(make_objective(NOISELESS, settings), settings, TOTAL)
+    steps, values = (
+        make_steps(NOISELESS, settings),
+        make_hyperparameters(NOISELESS, settings, TOTAL),
+    )
     params, judges = initial_params(steps.objective, official(settings, "float32"))
     init = jax.jit(steps.init, compiler_options=QUICK_COMPILE)
-    state = init(jax.random.key(0), params).replace(discriminators=judges)
-    take = jax.jit(steps.take, static_argnums=3, compiler_options=QUICK_COMPILE)
+    state = init(jax.random.key(0), values, params).replace(discriminators=judges)
+    take = jax.jit(steps.take, static_argnums=4, compiler_options=QUICK_COMPILE)
     history = []
     for step in range(STEPS):
-        state, metrics = take(state, batch(step), None, steps.trains_discriminators(step))
+        state, metrics = take(state, batch(step), None, values, judges is not None)
         history.append(jax.tree.map(float, metrics))
     return state, history
 
@@ -147,7 +151,8 @@ def test_the_published_objective_is_that_of_pytorch(tmp_path):
     reference = official(settings, "float32", whisper=random_whisper_weights())
     objective, clip = make_objective(NOISELESS, settings), batch(0, clips=1)
     value = jax.jit(objective.of_generator, compiler_options=QUICK_COMPILE)
-    loss, terms = value(*initial_params(objective, reference), whisper, clip, None)
+    weights = loss_weights(settings.loss)
+    loss, terms = value(*initial_params(objective, reference), whisper, clip, weights)
     with torch.no_grad():
         expected, expected_terms = reference.objective(np.array(clip["audio"]))
     assert terms["perceptual"] > 0.1 and terms["adversarial"] + 2 * terms["features"] > 10
@@ -166,24 +171,27 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_counts():
             "micro_batches": 2,
         }
     )
-    steps = Steps(make_objective(NOISELESS, settings), settings, TOTAL)
+    steps, values = (
+        make_steps(NOISELESS, settings),
+        make_hyperparameters(NOISELESS, settings, TOTAL),
+    )
     init = jax.jit(steps.init, compiler_options=QUICK_COMPILE)
-    start = init(jax.random.key(0), pair("baseline").params)
-    take = jax.jit(steps.take, static_argnums=3, compiler_options=QUICK_COMPILE)
-    good, _ = take(start, batch(0), None, False)
+    start = init(jax.random.key(0), values, pair("baseline").params)
+    take = jax.jit(steps.train_generator, compiler_options=QUICK_COMPILE)
+    good, _ = take(start, batch(0), None, values)
     moved = distance(flatten(good.params), flatten(start.params))
     averaged = distance(flatten(good.average), flatten(start.params))
     assert averaged == pytest.approx(0.1 * moved, rel=1e-2)
 
     bad = batch(1)
     bad["audio"] = bad["audio"].at[1, 3].set(jnp.nan)
-    after, metrics = take(good, bad, None, False)
+    after, metrics = take(good, bad, None, values)
     assert not np.isfinite(metrics["loss"])
     assert (int(after.step), int(after.skipped), int(after.skipped_in_row)) == (2, 1, 1)
     for field in ("params", "optimizer"):
         jax.tree.map(np.testing.assert_array_equal, getattr(good, field), getattr(after, field))
 
-    again, _ = take(after, batch(2), None, False)
+    again, _ = take(after, batch(2), None, values)
     assert (int(again.skipped), int(again.skipped_in_row)) == (1, 0)
     assert distance(flatten(again.params), flatten(good.params)) > 0
 
@@ -197,11 +205,12 @@ def test_a_layer_with_a_factor_moves_that_much_less_and_the_others_as_before():
                 "optimizer": {"layers": layers},
             }
         )
-        steps = Steps(make_objective(NOISELESS, settings), settings, TOTAL)
+        steps = make_steps(NOISELESS, settings)
+        values = make_hyperparameters(NOISELESS, settings, TOTAL)
         init = jax.jit(steps.init, compiler_options=QUICK_COMPILE)
-        start = init(jax.random.key(0), pair("baseline").params)
-        take = jax.jit(steps.take, static_argnums=3, compiler_options=QUICK_COMPILE)
-        after, _ = take(start, batch(0), None, False)
+        start = init(jax.random.key(0), values, pair("baseline").params)
+        take = jax.jit(steps.train_generator, compiler_options=QUICK_COMPILE)
+        after, _ = take(start, batch(0), None, values)
         return flatten(start.params), flatten(after.params)
 
     start, plain = first_step([])
