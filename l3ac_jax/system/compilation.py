@@ -6,13 +6,14 @@ import os
 import threading
 from collections.abc import Callable
 from functools import cache
+from time import monotonic
 from typing import Any, Self
 
 import jax
 
 from l3ac_jax.system.cache import cache_folder
 
-# Shorter compilations, and programs found in the cache, are not worth a line.
+# Shorter compilations, and programs found in the cache, are not worth a word.
 PATIENCE_SECONDS = 0.7
 
 REQUESTED = "/jax/compilation_cache/compile_requests_use_cache"
@@ -100,18 +101,70 @@ class CompilationTime:
             self._missed = False
 
 
-class CompilationNotice:
-    """Shows a line while a program is being compiled, and none when the persistent cache has it.
+class CompilationWatch:
+    """Tells of each program that compiles for longer than `PATIENCE_SECONDS`.
 
-    A codec's `on_compile` comes before it is known which it will be; this waits and sees.
+    `began` gets its function's name and when compilation began (as `time.monotonic`), in a thread
+    of its own while it goes on; `ended` the name and the seconds that it took. A program that the
+    persistent cache has is there too soon to be told of. To be used as a context manager.
+    """
+
+    def __init__(self, began: Callable[[str, float], None], ended: Callable[[str, float], None]):
+        self._began, self._ended = began, ended
+        self._current: dict[int, _Compilation] = {}  # by thread
+
+    def __enter__(self) -> Self:
+        jax.monitoring.register_scalar_listener(self._on_begin)
+        jax.monitoring.register_event_duration_secs_listener(self._on_end)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        jax.monitoring.unregister_scalar_listener(self._on_begin)
+        jax.monitoring.unregister_event_duration_listener(self._on_end)
+        for compilation in self._current.values():
+            compilation.cancel()
+
+    def _on_begin(self, event: str, value: float, fun_name: str = "", **_: str | int) -> None:
+        if event == COMPILED:
+            name = fun_name.removeprefix("jit(").removesuffix(")")
+            self._current[threading.get_ident()] = _Compilation(name, self._began)
+
+    def _on_end(self, event: str, duration_secs: float, **_: str | int) -> None:
+        if event == COMPILED and (mine := self._current.pop(threading.get_ident(), None)):
+            mine.cancel()
+            if mine.told:
+                self._ended(mine.name, duration_secs)
+
+
+class _Compilation:
+    def __init__(self, name: str, began: Callable[[str, float], None]):
+        self.name, self.told = name, False
+        self._since, self._began = monotonic(), began
+        self._timer = threading.Timer(PATIENCE_SECONDS, self._tell)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _tell(self) -> None:
+        self.told = True
+        self._began(self.name, self._since)
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+
+class CompilationNotice:
+    """Shows a line while a codec's program is being compiled, and one when that is over.
+
+    A codec's `on_compile` comes before it is known whether the persistent cache has the program;
+    this waits and sees.
     """
 
     def __init__(self, show: Callable[[str], None]):
         self._show = show
         self._line: str | None = None
-        self._timer: threading.Timer | None = None
-        jax.monitoring.register_event_listener(self._on_event)
-        jax.monitoring.register_event_duration_secs_listener(self._on_duration)
+        self._shown = False
+        self._watch = CompilationWatch(self._began, self._ended)
+        self._watch.__enter__()
 
     def __call__(self, line: str) -> None:
         """The line to show if one of the next programs takes a while."""
@@ -119,29 +172,15 @@ class CompilationNotice:
 
     def close(self) -> None:
         """Show nothing more."""
-        self._stop_waiting()
-        jax.monitoring.unregister_event_listener(self._on_event)
-        jax.monitoring.unregister_event_duration_listener(self._on_duration)
+        self._watch.__exit__()
 
-    def _on_event(self, event: str, **_: str | int) -> None:
-        if event == REQUESTED and self._line is not None:
-            self._stop_waiting()
-            self._timer = threading.Timer(PATIENCE_SECONDS, self._show_line)
-            self._timer.daemon = True
-            self._timer.start()
-        elif event == FOUND:
-            self._stop_waiting()
-
-    def _on_duration(self, event: str, duration_secs: float, **_: str | int) -> None:
-        if event == COMPILED:
-            self._stop_waiting()
-
-    def _show_line(self) -> None:
+    def _began(self, name: str, start: float) -> None:
         line, self._line = self._line, None
         if line is not None:
             self._show(line)
+            self._shown = True
 
-    def _stop_waiting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _ended(self, name: str, seconds: float) -> None:
+        if self._shown:
+            self._show(f"compiled in {seconds:.0f} s")
+        self._shown = False

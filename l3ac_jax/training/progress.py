@@ -66,6 +66,20 @@ class TrainingProgress:
         """Print a line above the display, to stay."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    def compiling(self, function: str, start: float) -> None:
+        """Show that a function is being compiled since `start`, until `compiled`."""
+        if self._display and self._display.live.is_started:
+            self._display.compiling = function, start
+        else:
+            self.note(f"compiling {function}")
+
+    def compiled(self, function: str, seconds: float) -> None:
+        """Show that this is over, and how long it took."""
+        if self._display:
+            self._display.compiling = None
+            self._display.refresh()
+        self.note(f"compiled {function} in {timedelta(seconds=round(seconds))}")
+
     @contextlib.contextmanager
     def pause(self, doing: str = "evaluating") -> Iterator[None]:
         """A block that is no training, and says nothing about its speed."""
@@ -123,7 +137,9 @@ class TrainingProgress:
 class _Display(Progress):
     """The bar, and the figures in a line of their own: together they need more than 80 columns."""
 
-    figures = "compiling"
+    figures = ""
+    compiling: tuple[str, float] | None = None
+    """a function, and since when; shown in place of the figures"""
 
     def __init__(self, console: Console):
         super().__init__(
@@ -139,7 +155,11 @@ class _Display(Progress):
 
     def get_renderables(self) -> Iterator[RenderableType]:
         yield from super().get_renderables()
-        yield Text(self.figures, no_wrap=True, overflow="ellipsis")
+        line = self.figures
+        if self.compiling is not None:
+            function, start = self.compiling
+            line = f"compiling {function}, {timedelta(seconds=int(monotonic() - start))}"
+        yield Text(line, no_wrap=True, overflow="ellipsis")
 
     def show(self, figures: str, left: str | None = None, step: int | None = None) -> None:
         self.figures = figures

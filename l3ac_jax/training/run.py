@@ -29,7 +29,7 @@ from l3ac_jax.data.evaluation import EvaluationClips
 from l3ac_jax.data.loader import BatchLoader
 from l3ac_jax.errors import ConfigError, WeightsError
 from l3ac_jax.model.params import expected_params, flatten, in_words, mismatches
-from l3ac_jax.system.compilation import quick_compilation
+from l3ac_jax.system.compilation import CompilationWatch, quick_compilation
 from l3ac_jax.system.files import complete_file
 from l3ac_jax.system.folders import FolderInUseError, exclusive
 from l3ac_jax.training.checkpoints import Checkpoints
@@ -119,20 +119,23 @@ def open_run(
         if first:
             _claim(folder, stack)
         checkpoints = stack.enter_context(Checkpoints(folder, training.checkpoints))
+        progress = None
+        if first and not quiet:
+            seconds = data.batch_size * data.seconds
+            progress = TrainingProgress(total, checkpoints.latest or 0, seconds)
+            stack.enter_context(CompilationWatch(progress.compiling, progress.compiled))
         state, came_from = _initial_state(
             config, steps, hyperparameters, devices, loader, checkpoints, fine_tune
         )
         checkpoints.prepare(state)
         step = int(jax.device_get(state.step))
         log: RunLog | NoLog = NoLog()
-        progress = None
         if first:
             with complete_file(folder / CONFIG_FILE, overwrite=True) as part:
                 part.write_text(dump_config(config), encoding="utf-8")
             log = stack.enter_context(RunLog(folder, step))
-        if first and not quiet:
-            seconds = data.batch_size * data.seconds
-            progress = stack.enter_context(TrainingProgress(total, step, seconds))
+        if progress is not None:
+            stack.enter_context(progress)
         evaluate_every = training.evaluation.every or data.steps_per_epoch
         run = TrainingRun(
             folder, config, training, devices, steps, hyperparameters, loader, evaluator,

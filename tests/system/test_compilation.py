@@ -1,4 +1,6 @@
-"""The line about compiling appears while something is compiled, and only then."""
+"""What is compiled for long is told of while it is compiled, and only then."""
+
+from time import monotonic
 
 import jax
 import pytest
@@ -10,6 +12,7 @@ from l3ac_jax.system.compilation import (
     REQUESTED,
     CompilationNotice,
     CompilationTime,
+    CompilationWatch,
 )
 
 
@@ -50,36 +53,35 @@ def notice(shown, wait):
     notice.close()
 
 
-def compiled() -> None:
-    jax.monitoring.record_event_duration_secs(COMPILED, 0.0)
+def compilation_begins(name: str = "program") -> None:
+    jax.monitoring.record_scalar(COMPILED, 0.0, fun_name=f"jit({name})")
 
 
-def test_a_long_compilation_shows_the_line_once(notice, shown, wait):
+def compilation_ends(seconds: float = 0.0) -> None:
+    jax.monitoring.record_event_duration_secs(COMPILED, seconds)
+
+
+def test_a_long_compilation_shows_the_line_once_and_then_how_long_it_took(notice, shown, wait):
     notice("compiling")
-    jax.monitoring.record_event(REQUESTED)
+    compilation_begins()
     assert shown == []
     wait()
     assert shown == ["compiling"]
-    compiled()
-    jax.monitoring.record_event(REQUESTED)
+    compilation_ends(3)
+    assert shown == ["compiling", "compiled in 3 s"]
+    compilation_begins()
     wait()
-    assert shown == ["compiling"]
+    compilation_ends(3)
+    assert shown == ["compiling", "compiled in 3 s"]
 
 
-@pytest.mark.parametrize("end", [compiled, lambda: jax.monitoring.record_event(FOUND)])
-def test_what_is_quick_or_found_shows_nothing(notice, shown, wait, end):
+def test_what_is_quick_shows_nothing_and_does_not_hide_the_next_one(notice, shown, wait):
     notice("compiling")
-    jax.monitoring.record_event(REQUESTED)
-    end()
+    compilation_begins()
+    compilation_ends()
     wait()
     assert shown == []
-
-
-def test_a_program_found_first_does_not_hide_the_next_one(notice, shown, wait):
-    notice("compiling")
-    jax.monitoring.record_event(REQUESTED)
-    jax.monitoring.record_event(FOUND)
-    jax.monitoring.record_event(REQUESTED)
+    compilation_begins()
     wait()
     assert shown == ["compiling"]
 
@@ -87,11 +89,44 @@ def test_a_program_found_first_does_not_hide_the_next_one(notice, shown, wait):
 def test_a_closed_notice_is_silent(shown, wait):
     notice = CompilationNotice(shown.append)
     notice("compiling")
-    jax.monitoring.record_event(REQUESTED)
+    compilation_begins()
     notice.close()
-    jax.monitoring.record_event(REQUESTED)
+    compilation_begins()
     wait()
     assert shown == []
+
+
+def test_a_long_compilation_is_told_of_by_name_from_its_beginning(shown, wait):
+    watch = CompilationWatch(lambda *what: shown.append(what), lambda *what: shown.append(what))
+    with watch:
+        compilation_begins("slow")
+        wait()
+        compilation_ends(0.2)
+    (name, start), end = shown
+    assert (name, end) == ("slow", ("slow", 0.2))
+    assert start <= monotonic()
+
+
+def test_jax_tells_when_the_compilation_of_a_function_begins_and_ends():
+    """What the watch is built on: a scalar and a duration of one name, with the function's."""
+    told = []
+
+    def tell(event: str, value: float, fun_name: str = "", **_: str | int) -> None:
+        if event == COMPILED:
+            told.append(fun_name)
+
+    jax.monitoring.register_scalar_listener(tell)
+    jax.monitoring.register_event_duration_secs_listener(tell)
+    try:
+        jax.jit(_cubed).lower(1.0).compile()
+    finally:
+        jax.monitoring.unregister_scalar_listener(tell)
+        jax.monitoring.unregister_event_duration_listener(tell)
+    assert told == ["jit(_cubed)"] * 2
+
+
+def _cubed(x):
+    return x**3
 
 
 def test_time_is_counted_for_programs_that_the_cache_did_not_have():

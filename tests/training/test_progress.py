@@ -114,10 +114,32 @@ def test_a_terminal_shows_where_training_is(clock):
         with progress.pause("evaluation"):
             clock.now += 500
     shown = lines(console)
-    assert shown[1] == "compiling"
     assert "evaluation" in shown
     assert re.fullmatch(r"step 130000/262500 [━╸]{24}  50% 2 days, 10:53:20 left", shown[-2])
     assert shown[-1] == "1.60 s/step  101 s of audio/s  loss 12.35  learning rate 5.0e-04"
+
+
+def test_a_terminal_shows_what_is_compiled_and_for_how_long(clock):
+    console = terminal()
+    with TrainingProgress(40, 0, 12.0, console) as progress:
+        progress.compiling("train_generator", clock.now)
+        clock.now += 75.4
+        progress._display.refresh()
+        shown = lines(console)
+        progress.compiled("train_generator", 80.2)
+        take_steps(progress, clock, 1, 3, 2.0)
+    assert shown[-1] == "compiling train_generator, 0:01:15"
+    after = lines(console)[len(shown) :]
+    assert "compiled train_generator in 0:01:20" in after
+    assert not any(line.startswith("compiling") for line in after)
+
+
+def test_elsewhere_and_before_the_display_there_is_a_line_when_it_begins_and_when_it_ends(clock):
+    for console in (plain(), terminal()):
+        progress = TrainingProgress(40, 0, 12.0, console)
+        progress.compiling("init", clock.now)
+        progress.compiled("init", 5.0)
+        assert lines(console) == ["compiling init", "compiled init in 0:00:05"]
 
 
 @pytest.mark.parametrize("make", [plain, terminal])
