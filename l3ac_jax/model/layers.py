@@ -199,7 +199,7 @@ class StridedConv(WeightNormed):
         return span.before_stride(self.stride)
 
     def lengths_after(self, lengths: Lengths) -> Lengths:
-        return None if lengths is None else lengths // self.stride
+        return None if lengths is None else ops.quotient(lengths, self.stride)
 
 
 class LinearUpsample(Layer):

@@ -111,7 +111,8 @@ class Network(nn.Module):
         return self.decode(self.dequantize(tokens), lengths)
 
     def _tokens_of(self, samples: Int[Array, " b"]) -> Int[Array, " b"]:
-        return -(-samples // self.config.hop_length)
+        hop = self.config.hop_length
+        return ops.quotient(samples + hop - 1, hop)
 
     def encoder_reach(self, span: Span) -> Span:
         """The samples on which these tokens depend."""

@@ -25,7 +25,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Complex, Float, Int
 
 from l3ac_jax.model.layers import normalized_kernel, torch_uniform
-from l3ac_jax.model.ops import mask_frames, per_channel, time_sum
+from l3ac_jax.model.ops import mask_frames, per_channel, quotient, time_sum
 from l3ac_jax.model.ops.backend import lowerings
 from l3ac_jax.training.stft import Lengths, reflect_pad, stft
 
@@ -134,9 +134,9 @@ def _period_lengths(lengths: Lengths, period: int, layers: int) -> list:
     """Real periods of each clip: in the input, after each layer, in the score."""
     if lengths is None:
         return [None] * (layers + 2)
-    counts = [jnp.where(lengths > 0, lengths // period + 1, 0)]
+    counts = [jnp.where(lengths > 0, quotient(lengths, period) + 1, 0)]
     for stride in _period_strides(layers):
-        counts.append(-(-counts[-1] // stride))
+        counts.append(quotient(counts[-1] + stride - 1, stride))
     return [*counts, counts[-1]]
 
 
@@ -192,7 +192,8 @@ def aligned_stft(
 
 
 def _frame_count(samples: Count, size: int) -> Count:
-    return -(-samples // (size // 4))
+    hop = size // 4
+    return quotient(samples + hop - 1, hop)
 
 
 class WeightNormConv(nn.Module):

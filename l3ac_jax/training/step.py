@@ -50,7 +50,8 @@ class TrainState(flax.struct.PyTreeNode):
 class Steps:
     """What makes a program of steps; the numbers it computes with are `Hyperparameters`.
 
-    Configurations whose `Steps` are equal have the same compiled programs.
+    Configurations whose `Steps` are equal have the same compiled programs, as long as both or none
+    of them have rates by layer.
     """
 
     objective: Objective
@@ -252,6 +253,8 @@ def _update(
         (flat_params, state),
     )
     rate = state[1].hyperparams["learning_rate"]  # type: ignore[index]
+    # Otherwise the vector's formula, schedule and all, is written out for each parameter.
+    chosen, new_state = jax.lax.optimization_barrier((chosen, new_state))
     return (
         unravel(chosen),
         new_state,

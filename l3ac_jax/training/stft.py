@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
-from l3ac_jax.model.ops import mask_frames
+from l3ac_jax.model.ops import mask_frames, quotient
 
 Lengths = Int[Array, " batch"] | None
 Samples = TypeVar("Samples", int, Int[Array, " batch"])
@@ -48,7 +48,7 @@ def stft(
 def frame_count(samples: Samples, n_fft: int, hop_length: int, center: bool = True) -> Samples:
     """Frames that `stft` gives of a clip of `samples`; centred, one even where there are none."""
     padding = 2 * (n_fft // 2) if center else 0
-    return (samples + padding - n_fft) // hop_length + 1
+    return quotient(samples + padding - n_fft + hop_length, hop_length)
 
 
 def magnitude(spectrum: Complex[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -30,6 +30,7 @@ from l3ac_jax.model.ops.masks import (
     frame_mask,
     mask_frames,
     pad_frames,
+    quotient,
 )
 from l3ac_jax.model.ops.statistics import (
     clip_statistics,
@@ -55,6 +56,7 @@ __all__ = [
     "mask_frames",
     "pad_frames",
     "per_channel",
+    "quotient",
     "same_padding",
     "signal_conv",
     "standardize",

@@ -1,16 +1,29 @@
 """Frames that are real and frames that are padding: the types of signals, masks and zeros."""
 
+from typing import TypeVar
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 Frames = Float[Array, "b t c"]
 Signal = Float[Array, "b t"]
 Lengths = Int[Array, " b"] | None
+Count = TypeVar("Count", int, Int[Array, " b"])
 
 
 def frame_mask(lengths: Int[Array, " b"], frames: int) -> Bool[Array, "b t"]:
     """True where a frame is real."""
     return jnp.arange(frames)[None] < lengths[:, None]
+
+
+def quotient(count: Count, divisor: int) -> Count:
+    """`count // divisor` of counts that are not negative.
+
+    For arrays `//` is a dozen operations that look after signs, and XLA repeats them for every mask
+    of a program.
+    """
+    return count // divisor if isinstance(count, int) else jax.lax.div(count, divisor)
 
 
 def mask_frames(x: Float[Array, "b t *c"], lengths: Lengths, fill: float = 0.0):
