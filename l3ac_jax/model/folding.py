@@ -8,11 +8,13 @@ linear layer that follows them; the MLP of the position bias becomes its table. 
 from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 
 from l3ac_jax.config import CodecConfig
-from l3ac_jax.model.params import Located, layers_of
+from l3ac_jax.model.layer import Layer
+from l3ac_jax.model.network import Network
 
 
 def fold(params: dict, config: CodecConfig) -> dict:
@@ -27,12 +29,25 @@ def fold(params: dict, config: CodecConfig) -> dict:
 
 def folded_params(params: Mapping[str, Any], config: CodecConfig) -> dict[str, Any]:
     """Folded parameters, by the library of the arrays (NumPy or JAX) and in their type."""
-    layers = layers_of(config)
-    return {name: _folded(value, name, layers) for name, value in params.items()}
+    return _folded(params, Network(config).bind({}))
 
 
-def _folded(tree: Any, path: str, layers: Mapping[str, Located]) -> Any:
-    if not isinstance(tree, Mapping):
-        return tree
-    inside = {name: _folded(value, f"{path}/{name}", layers) for name, value in tree.items()}
-    return layers[path].layer.fold(inside) if path in layers else inside
+def _folded(tree: Mapping[str, Any], module: nn.Module | None) -> dict[str, Any]:
+    inside = {
+        name: _folded(value, _part(module, name)) if isinstance(value, Mapping) else value
+        for name, value in tree.items()
+    }
+    return module.fold(inside) if isinstance(module, Layer) else inside
+
+
+def _part(module: nn.Module | None, name: str) -> nn.Module | None:
+    """The part that has parameters of this name, without tracing the network, which takes a second.
+
+    None for what a layer makes when it is called: then the layer itself folds it.
+    """
+    part = getattr(module, name, None)
+    if part is None:
+        attribute, _, number = name.rpartition("_")  # as Flax names the parts in a list
+        part = getattr(module, attribute, None)
+        part = part[int(number)] if isinstance(part, list | tuple) else None
+    return part
