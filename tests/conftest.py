@@ -70,6 +70,32 @@ def pytest_terminal_summary(terminalreporter) -> None:
         )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_programs():
+    """Codecs, and the commands that tests start, compile in a quarter of the time a user's take.
+
+    The function is the same; most of the tests' codecs are small and compute little.
+    """
+    from l3ac_jax.codec import programs
+    from l3ac_jax.system.compilation import product_options, quick_compilation
+    from tests.quick import QUICK_FLAGS
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(programs, "product_options", lambda: quick_compilation() or product_options())
+        patch.setenv("XLA_FLAGS", QUICK_FLAGS)
+        yield
+
+
+@pytest.fixture
+def as_for_a_user(monkeypatch):
+    """What is compiled for the first time from now on is compiled as it is for a user."""
+    from l3ac_jax.codec import programs
+    from l3ac_jax.system.compilation import product_options
+
+    monkeypatch.setattr(programs, "product_options", product_options)
+    monkeypatch.delenv("XLA_FLAGS")
+
+
 # A worker that took more would not leave room for the programs that tests start.
 LARGE = 2.5e9
 

@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from l3ac_jax.codec.l3ac import L3AC
-from l3ac_jax.codec.programs import Program
 from l3ac_jax.system.compilation import quick_compilation
 
 # A quarter of the time, the same program.
@@ -15,14 +13,6 @@ QUICK_COMPILE = quick_compilation()
 QUICK_FLAGS = " ".join(f"--{name}={str(value).lower()}" for name, value in QUICK_COMPILE.items())
 
 FIXTURES = Path(__file__).parent / "fixtures"
-
-
-def quickly_compiled(codec: L3AC) -> L3AC:
-    """The codec itself, which from now on compiles with QUICK_COMPILE."""
-    for function in ("_encode_compiled", "_dequantize_compiled", "_decode_compiled"):
-        plain = getattr(codec, function).function
-        setattr(codec, function, Program(plain, codec.precision, QUICK_COMPILE))
-    return codec
 
 
 def speech(samples: int, offset: int = 6000, name: str = "librivox_sense_0870.wav") -> np.ndarray:

@@ -151,7 +151,7 @@ def test_a_file_can_replace_itself(run, speech):
 
 
 def test_another_process_finds_what_was_compiled_and_needs_no_torch(
-    compiled, model_folder, speech, tmp_path
+    as_for_a_user, compiled, model_folder, speech, tmp_path
 ):
     words = ["reconstruct", speech, tmp_path / "out.wav", "--model", model_folder]
     assert main([str(word) for word in words]) == 0

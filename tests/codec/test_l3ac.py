@@ -7,21 +7,21 @@ import pytest
 
 from l3ac_jax.codec.buckets import bucket_tokens
 from l3ac_jax.codec.l3ac import L3AC
-from tests.model.oracle import codec_of, pair
-from tests.quick import quickly_compiled, rms, speech
+from tests.model.oracle import codec_of, pair, shared_codec
+from tests.quick import rms, speech
 from tests.rounding import assert_same_tokens
 
 
 @pytest.fixture(scope="module")
 def codec() -> L3AC:
-    return codec_of("baseline")
+    return shared_codec("baseline")
 
 
 # Each rate of compression in small, and a published size: that with compression, whose parts are
 # those of the others, too.
 @pytest.fixture(scope="module", params=["baseline", "compress2", "compress3", "rotary", "1kbps"])
 def any_codec(request) -> L3AC:
-    return quickly_compiled(codec_of(request.param))
+    return shared_codec(request.param)
 
 
 # Two float32 evaluations of the same audio: the seeded official weights' own error is 2e-5.
@@ -57,7 +57,7 @@ def test_a_clip_in_a_padded_batch_gives_what_it_gives_alone(any_codec):
 
 
 def test_many_lengths_compile_a_handful_of_times():
-    codec = quickly_compiled(codec_of("baseline"))
+    codec = codec_of("baseline")
     compilations = []
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, *_, **__: (
@@ -169,7 +169,7 @@ def test_decode_audio_takes_exactly_one_input(codec):
 
 
 def test_a_new_length_is_announced_before_it_is_compiled():
-    codec = quickly_compiled(codec_of("baseline"))
+    codec = codec_of("baseline")
     lines = []
     codec.on_compile = lines.append
     codec.encode(speech(4000))
@@ -192,5 +192,5 @@ def test_ablation_switches_change_the_function_but_not_the_parameters(codec):
     ):
         part = getattr(oracle.config, table).model_copy(update=changes)
         config = oracle.config.model_copy(update={table: part})
-        changed = quickly_compiled(L3AC(config, oracle.params)).encode_audio(audio)[0]
+        changed = L3AC(config, oracle.params).encode_audio(audio)[0]
         assert rms(changed - plain) > 1e-3

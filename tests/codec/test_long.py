@@ -21,8 +21,8 @@ from l3ac_jax.codec.long.spool import Spool
 from l3ac_jax.errors import SpoolError
 from l3ac_jax.model.network import Network
 from l3ac_jax.model.reach import Span
-from tests.model.oracle import codec_of
-from tests.quick import QUICK_COMPILE, rms, speech
+from tests.model.oracle import codec_of, shared_codec
+from tests.quick import rms, speech
 from tests.rounding import assert_same_tokens
 from tests.small_configs import ABLATED_CONFIGS
 
@@ -37,11 +37,10 @@ SECONDS = 0.06
 
 def one_pass_and_pieces(name: str, monkeypatch) -> tuple[L3AC, L3AC]:
     """The same codec twice; the second takes everything in pieces of about 80 samples."""
-    monkeypatch.setattr(jax, "jit", partial(jax.jit, compiler_options=QUICK_COMPILE))
     for module in (long_encoding, long_decoding):
         monkeypatch.setattr(module, "CONVOLUTION_SECONDS", 0.005)
         monkeypatch.setattr(module, "TRANSFORMER_SECONDS", 0.005)
-    whole = codec_of(name)
+    whole = shared_codec(name)
     pieces = L3AC(whole.config, whole.params)
     monkeypatch.setattr(pieces, "is_long", lambda samples: True)
     return whole, pieces
@@ -61,7 +60,9 @@ def test_pieces_give_the_tokens_and_the_audio_of_one_pass(name, monkeypatch):
     assert rms(np.asarray(by_features) - whole.decode(tokens)) < AUDIO_RMS
 
 
-def test_features_of_a_published_size_are_in_pieces_what_they_are_in_one_pass(monkeypatch):
+def test_features_of_a_published_size_are_in_pieces_what_they_are_in_one_pass(
+    as_for_a_user, monkeypatch
+):
     """But for rounding: XLA adds up in an order that depends on the shape and the processor."""
     monkeypatch.setattr(long_encoding, "CONVOLUTION_SECONDS", 2)
     codec = codec_of("3kbps")

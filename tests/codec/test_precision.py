@@ -10,19 +10,9 @@ import soundfile as sf
 
 import l3ac_jax
 from l3ac_jax.codec.l3ac import L3AC
-from l3ac_jax.codec.programs import Program
-from l3ac_jax.system.compilation import quick_compilation
 
 TOKENS = 5
 AUDIO = Path(__file__).parents[1] / "fixtures" / "librivox_sense_0870.wav"
-
-
-def quickly_compiled(codec: L3AC) -> L3AC:
-    """The codec itself; what is compiled for it is used once."""
-    for name in ("_encode_compiled", "_dequantize_compiled", "_decode_compiled"):
-        program = getattr(codec, name)
-        setattr(codec, name, Program(program.function, codec.precision, quick_compilation()))
-    return codec
 
 
 def programs(codec: L3AC) -> list[str]:
@@ -68,11 +58,11 @@ def test_every_product_is_stated():
 
 def test_settings_of_the_process_change_nothing():
     audio = sf.read(AUDIO, frames=3000, start=6000, dtype="float32")[0][None]
-    plain = quickly_compiled(l3ac_jax.get_model("small"))
+    plain = l3ac_jax.get_model("small")
     tokens, text = np.asarray(plain.encode(audio)), programs(plain)
     decoded = np.asarray(plain.decode(tokens))
     with other_settings():
-        codec = quickly_compiled(l3ac_jax.get_model("small"))
+        codec = l3ac_jax.get_model("small")
         assert programs(codec) == text
         np.testing.assert_array_equal(codec.encode(audio), tokens)
         again = codec.decode(tokens)

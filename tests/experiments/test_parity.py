@@ -29,9 +29,8 @@ def official():
 @pytest.fixture(scope="module")
 def ours(official):
     from l3ac_jax.oracle.parity import converted
-    from tests.quick import quickly_compiled
 
-    return quickly_compiled(converted(official, SMALL))
+    return converted(official, SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +50,9 @@ def test_the_two_agree(official, ours, audio):
 def test_wrong_weights_are_noticed(official, ours, audio):
     from l3ac_jax.codec.l3ac import L3AC
     from l3ac_jax.oracle.parity import compare
-    from tests.quick import quickly_compiled
 
     wrong = jax.tree.map(lambda leaf: np.asarray(leaf) * np.float32(1.01), ours.params)
-    assert not compare(audio, official, quickly_compiled(L3AC(ours.config, wrong))).agrees
+    assert not compare(audio, official, L3AC(ours.config, wrong)).agrees
 
 
 def test_without_the_official_code_the_script_says_how_to_get_it(tmp_path):

@@ -37,6 +37,12 @@ def pair(name: str) -> Pair:
 
 
 def codec_of(name: str) -> L3AC:
-    """A new codec with the weights of `pair(name)`, compiled as for a user."""
+    """A new codec with the weights of `pair(name)`."""
     oracle = pair(name)
     return L3AC(oracle.config, oracle.params, name)
+
+
+@cache
+def shared_codec(name: str) -> L3AC:
+    """The same for all tests of a worker, so that its programs are traced once."""
+    return codec_of(name)
