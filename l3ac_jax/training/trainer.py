@@ -17,7 +17,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from l3ac_jax.config import ExperimentConfig
-from l3ac_jax.errors import LoaderError, ScoreError
+from l3ac_jax.errors import LoaderError, ScoreError, TrainingDivergedError
 from l3ac_jax.system.compilation import product_options
 from l3ac_jax.training.run import TrainingRun, open_run
 from l3ac_jax.training.stop import StopRequest
