@@ -36,16 +36,17 @@ class OneCycle(NamedTuple):
         return self._through(step, self.rates)
 
     def beta1(self, step: ArrayLike) -> Float[Array, ""]:
-        return self._through(step, np.float32([BETA1_HIGH, BETA1_LOW, BETA1_HIGH, BETA1_HIGH]))
+        return self._through(step, (BETA1_HIGH, BETA1_LOW, BETA1_HIGH, BETA1_HIGH))
 
-    def _through(self, step: ArrayLike, values: ArrayLike) -> Float[Array, ""]:
+    def _through(self, step: ArrayLike, values: Any) -> Float[Array, ""]:
         ends = jnp.asarray(self.ends)
         # In float32 the 262,500 steps of a long run are still exact.
         step = jnp.clip(jnp.asarray(step, jnp.float32), 0, ends[-1])
         phase = jnp.clip(jnp.searchsorted(ends[1:], step), 0, 2)
         begin, end = ends[phase], ends[phase + 1]
         share = jnp.clip((step - begin) / jnp.maximum(end - begin, 1e-9), 0, 1)
-        first, last = jnp.asarray(values)[phase], jnp.asarray(values)[phase + 1]
+        values = jnp.asarray(values, jnp.float32)
+        first, last = values[phase], values[phase + 1]
         return last + (first - last) / 2 * (1 + jnp.cos(jnp.pi * share))
 
 
@@ -56,9 +57,10 @@ def one_cycle(config: OptimizerConfig, steps: int) -> OneCycle:
     to `final_rate` in the rest.
     """
     top = config.warmup * steps - 1
+    rates = (config.initial_rate, config.peak_rate, config.initial_rate, config.final_rate)
     return OneCycle(
-        np.float32([0.0, top, 2 * top, steps - 1]),
-        np.float32([config.initial_rate, config.peak_rate, config.initial_rate, config.final_rate]),
+        np.asarray([0.0, top, 2 * top, steps - 1], np.float32),
+        np.asarray(rates, np.float32),
     )
 
 
@@ -107,9 +109,8 @@ def make_optimizer(
     def at(learning_rate, b1) -> optax.GradientTransformation:
         if method == "muon":
             return muon(learning_rate, b1, params, values.eps, values.weight_decay, filters)
-        return optax.adamw(
-            learning_rate, b1, BETA2, eps=values.eps, weight_decay=values.weight_decay
-        )
+        decay: Any = values.weight_decay  # optax says Array, and means what can be traced
+        return optax.adamw(learning_rate, b1, BETA2, eps=values.eps, weight_decay=decay)
 
     scheduled = optax.inject_hyperparams(at)(
         learning_rate=values.schedule.learning_rate, b1=values.schedule.beta1
