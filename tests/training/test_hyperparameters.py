@@ -14,8 +14,8 @@ from l3ac_jax.model.network import abstract_params
 from l3ac_jax.training.hyperparameters import Hyperparameters, make_hyperparameters
 from l3ac_jax.training.step import Steps, TrainState, make_steps
 from tests.quick import QUICK_COMPILE
+from tests.training.batches import batch
 from tests.training.small_run import TINY, TRAINING
-from tests.training.test_step import batch
 
 LAYERS = [{"layer": "decoder.output", "factor": 0.5}]
 OPTIMIZER = {"initial_rate": 1e-4, "peak_rate": 1e-3, "layers": LAYERS}

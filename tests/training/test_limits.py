@@ -14,8 +14,8 @@ from l3ac_jax.errors import ConfigError
 from l3ac_jax.model.network import init_params
 from l3ac_jax.training.objective import Batch, loss_weights, make_objective
 from tests.quick import QUICK_COMPILE
+from tests.training.batches import batch
 from tests.training.small_run import TINY, TRAINING, small_experiment
-from tests.training.test_step import batch
 
 LIMIT = "--training.loss.adversarial-maximum"
 

@@ -10,8 +10,8 @@ from l3ac_jax.model.network import init_params
 from l3ac_jax.training import losses
 from l3ac_jax.training.objective import Batch, loss_weights, make_objective
 from tests.quick import QUICK_COMPILE
+from tests.training.batches import batch
 from tests.training.small_run import TINY, TRAINING
-from tests.training.test_step import batch
 
 
 def test_the_mel_term_has_the_floor_and_the_magnitudes_that_are_configured():

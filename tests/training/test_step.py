@@ -18,13 +18,13 @@ from l3ac_jax.training.objective import Objective, loss_weights, make_objective
 from l3ac_jax.training.step import TrainState, make_steps
 from l3ac_jax.training.whisper_weights import read_whisper_encoder
 from tests.model.oracle import pair
-from tests.quick import QUICK_COMPILE, rms, speech
+from tests.quick import QUICK_COMPILE, rms
 from tests.small_configs import SMALL_CONFIGS
+from tests.training.batches import batch
 from tests.training.test_discriminators import SMALL
 
 STEPS = 10
 TOTAL = 1000
-SAMPLES = 1500
 BASELINE = SMALL_CONFIGS["baseline"]
 NOISELESS = BASELINE.model_copy(
     update={"quantizer": BASELINE.quantizer.model_copy(update={"noise_rate": 0.0})}
@@ -40,15 +40,6 @@ LOSS = {"stft": 0.0, "perceptual": 0.0}
 def training(**changes) -> TrainingConfig:
     judges = {"every": 1, **SMALL}
     return TrainingConfig.model_validate({"loss": LOSS, "discriminator": judges} | changes)
-
-
-def batch(step: int, clips: int = 2) -> dict:
-    """Speech in noise: pauses give equal tokens and a constant output, whose spectrum is empty but
-    for rounding, and there the logarithm is all but arbitrary."""
-    audio = [speech(SAMPLES, 6000 + 2000 * (clips * step + clip)) for clip in range(clips)]
-    noise = np.random.default_rng(step).normal(0, 0.05, (clips, SAMPLES))
-    audio = np.concatenate(audio) + noise.astype(np.float32)
-    return {"audio": jnp.asarray(audio), "lengths": jnp.full(clips, SAMPLES)}
 
 
 def official(settings: TrainingConfig, dtype: str, **arguments) -> OfficialTraining:
