@@ -22,6 +22,7 @@ quick: $(QUICK)/.installed
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/pyright
 
 benchmark: $(INSTALLED)
@@ -42,4 +43,4 @@ $(QUICK)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(QUICK) .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(QUICK) .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

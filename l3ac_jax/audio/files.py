@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 import numpy as np
 import soundfile
@@ -284,7 +284,7 @@ def _open_for_writing(
     if container == "WAV" and length * channels * SAMPLE_BYTES.get(subtype, 2) > RIFF_BYTES:
         container = "RF64"
     return soundfile.SoundFile(
-        stream, "w", sample_rate, channels, format=container, subtype=subtype
+        cast(BinaryIO, stream), "w", sample_rate, channels, format=container, subtype=subtype
     )
 
 

@@ -71,7 +71,8 @@ def _write(plan: DatasetPlan, model: str) -> Index:
 
         task = progress.add_task("", total=len(plan.files))
         return plan.write(
-            codec,
+            codec.name,
+            codec.token_format,
             lambda paths: encode_files(codec, paths),
             lambda done: progress.update(task, completed=done),
         )

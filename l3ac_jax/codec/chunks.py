@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
+from numpy.typing import ArrayLike
 
 from l3ac_jax.codec.checks import checked_audio, require_finite
+from l3ac_jax.codec.long.encoding import LongEncoder
 from l3ac_jax.errors import ArgumentError
 
-if TYPE_CHECKING:
-    from l3ac_jax.codec.l3ac import L3AC
-
 __all__ = ["ChunkedEncoder"]
+
+
+class ChunkCodec(Protocol):
+    """What this needs of a codec."""
+
+    @cached_property
+    def long_encoder(self) -> LongEncoder:
+        """For clips that are long."""
+        ...
+
+    def is_long(self, samples: int) -> bool:
+        """Whether a clip of so many samples is coded in pieces."""
+        ...
+
+    def encode(self, audio: Float[ArrayLike, "B T"]) -> Int[Array, "B N"]:
+        """Tokens of clips that are not long."""
+        ...
 
 
 class ChunkedEncoder:
@@ -23,7 +40,7 @@ class ChunkedEncoder:
     Memory does not grow with the length, except for models without bounds (see `L3AC.has_bounds`).
     """
 
-    def __init__(self, codec: L3AC, channels: int = 1):
+    def __init__(self, codec: ChunkCodec, channels: int = 1):
         if channels < 1:
             raise ArgumentError(f"at least one channel is needed: got {channels}")
         self._codec, self._channels = codec, channels

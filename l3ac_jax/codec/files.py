@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from typing import BinaryIO, Protocol
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
 
 from l3ac_jax.audio.files import SampleFormat, check_audio_output, choose_subtype, open_writer
 from l3ac_jax.audio.stream import Resampler, open_reader
-from l3ac_jax.codec.l3ac import L3AC
+from l3ac_jax.codec.chunks import ChunkedEncoder
 from l3ac_jax.errors import WrongModelError
 from l3ac_jax.tokens.bitstream.files import load
-from l3ac_jax.tokens.format import EncodedAudio, check_format
+from l3ac_jax.tokens.format import EncodedAudio, TokenFormat, check_format
 
 __all__ = ["check_match", "decode_file", "encode_file", "reconstruct_file", "write_decoded"]
 
@@ -26,8 +28,35 @@ def _ignore(share: float) -> None:
     pass
 
 
+class FileCodec(Protocol):
+    """What files need of a codec."""
+
+    @property
+    def name(self) -> str:
+        """What its tokens say that they were made with."""
+        ...
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        ...
+
+    @cached_property
+    def token_format(self) -> TokenFormat:
+        """What its tokens mean."""
+        ...
+
+    def chunked_encoder(self, channels: int) -> ChunkedEncoder:
+        """Encodes recordings of any length piece by piece."""
+        ...
+
+    def decode_chunks(self, tokens: Int[ArrayLike, "C N"]) -> Iterator[Float[np.ndarray, "C T"]]:
+        """Audio of tokens, piece by piece."""
+        ...
+
+
 def encode_file(
-    codec: L3AC, source: PathLike, stream: BinaryIO | None = None, report: Report = _ignore
+    codec: FileCodec, source: PathLike, stream: BinaryIO | None = None, report: Report = _ignore
 ) -> EncodedAudio:
     """The tokens of an audio file of any length, rate and format, each channel by itself.
 
@@ -52,7 +81,7 @@ def encode_file(
 
 
 def decode_file(
-    codec: L3AC,
+    codec: FileCodec,
     source: PathLike | EncodedAudio,
     target: PathLike,
     like: SampleFormat | None = None,
@@ -75,7 +104,7 @@ def decode_file(
 
 
 def reconstruct_file(
-    codec: L3AC,
+    codec: FileCodec,
     source: PathLike,
     target: PathLike,
     stream: BinaryIO | None = None,
@@ -96,10 +125,10 @@ def reconstruct_file(
     return encoded
 
 
-def check_match(codec: L3AC, encoded: EncodedAudio, name: str | None = None) -> None:
+def check_match(codec: FileCodec, encoded: EncodedAudio, name: str | None = None) -> None:
     """Make sure that the codec can decode it. Raises WrongModelError, with the name in front."""
     try:
-        check_format(encoded, codec)
+        check_format(encoded, codec.token_format, codec.name)
     except WrongModelError as error:
         raise WrongModelError(f"{name}: {error}" if name else str(error)) from None
 

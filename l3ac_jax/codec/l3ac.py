@@ -30,6 +30,7 @@ from l3ac_jax.codec.checks import (
 )
 from l3ac_jax.codec.chunks import ChunkedEncoder
 from l3ac_jax.codec.compiled import CompiledPrograms
+from l3ac_jax.codec.files import decode_file, encode_file
 from l3ac_jax.codec.long.decoding import LongDecoder
 from l3ac_jax.codec.long.encoding import LongEncoder
 from l3ac_jax.codec.programs import Program
@@ -183,8 +184,6 @@ class L3AC:
         Memory does not grow with the length. Raises AudioError (a ValueError) for what is missing,
         empty, damaged, no audio, or holds NaN or infinity.
         """
-        from l3ac_jax.codec.files import encode_file
-
         return encode_file(self, source)
 
     def decode_file(
@@ -199,8 +198,6 @@ class L3AC:
         Raises BitstreamError for damage, WrongModelError for tokens of another codec, AudioError
         and OutputError for a target that cannot be written; all of them are ValueErrors.
         """
-        from l3ac_jax.codec.files import decode_file
-
         decode_file(self, source, target, overwrite=overwrite)
 
     @cached_property

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int32
 
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.errors import WrongModelError
-
-if TYPE_CHECKING:
-    from l3ac_jax.codec.l3ac import L3AC
 
 __all__ = [
     "EncodedAudio",
@@ -41,6 +39,16 @@ class TokenFormat:
     sample_rate: int  # of the codec, in Hz
     hop_length: int  # samples at that rate for each token
     levels: tuple[int, ...]
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of different tokens."""
+        return math.prod(self.levels)
+
+    @property
+    def frame_rate(self) -> float:
+        """Tokens per second of audio."""
+        return self.sample_rate / self.hop_length
 
 
 @dataclass(frozen=True)
@@ -69,19 +77,22 @@ def frames_of(samples: int, sample_rate: int, format: TokenFormat) -> int:
     return -(-_codec_samples(samples, sample_rate, format) // format.hop_length)
 
 
-def check_format(encoded: EncodedAudio, codec: L3AC) -> None:
-    """Make sure that the codec can decode it. Raises WrongModelError."""
-    theirs, ours = encoded.format, codec.token_format
+def check_format(encoded: EncodedAudio, ours: TokenFormat, name: str) -> None:
+    """Make sure that the codec `name`, whose tokens mean this, can decode it.
+
+    Raises WrongModelError.
+    """
+    theirs = encoded.format
     made_with = f"its tokens were made with {encoded.model}"
     if theirs.config != ours.config:
         raise WrongModelError(
             f"{made_with}, whose configuration (fingerprint {theirs.config}) differs from that of "
-            f"{codec.name} ({ours.config})"
+            f"{name} ({ours.config})"
         )
     if theirs.weights != ours.weights:
         raise WrongModelError(
             f"{made_with}, whose weights (fingerprint {theirs.weights}) differ from those of "
-            f"{codec.name} ({ours.weights}), with the same configuration"
+            f"{name} ({ours.weights}), with the same configuration"
         )
     if theirs != ours:  # the same fingerprints: nothing that an encoder writes
         raise WrongModelError(

@@ -202,7 +202,7 @@ def test_an_interrupted_run_says_so_and_goes_on(source, undisturbed, tmp_path):
         shutil.rmtree(target)
         code, stderr = interrupted(source, target)
     assert code == 130
-    assert stderr == "prepare_data.py: interrupted; the same command goes on\n"
+    assert stderr == "prepare_data.py: interrupted, the same command goes on\n"
     assert not list(target.glob(".*.part"))
     prepare("folder", source, target, FOLDER_CUT, workers=1)
     assert contents(target) == contents(undisturbed)

@@ -7,17 +7,13 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from l3ac_jax.errors import TokenDatasetError, UserError
 from l3ac_jax.system.folders import FolderInUseError, exclusive
 from l3ac_jax.system.trees import Found, check_trees, find_files, make_folder
 from l3ac_jax.tokens.dataset.index import Form, Index, describe, require_arrow
 from l3ac_jax.tokens.dataset.writer import LOCK, TokenWriter, check_target, clear
-from l3ac_jax.tokens.format import EncodedAudio
-
-if TYPE_CHECKING:
-    from l3ac_jax.codec.l3ac import L3AC
+from l3ac_jax.tokens.format import EncodedAudio, TokenFormat
 
 __all__ = ["SHARD_TOKENS", "DatasetPlan", "plan_dataset"]
 
@@ -70,14 +66,17 @@ class DatasetPlan:
     shard_tokens: int
     overwrite: bool
 
-    def write(self, codec: L3AC, encode: Encode, report: Report) -> Index:
-        """Write it, or go on where an earlier run ended. Raises TokenDatasetError, OutputError."""
-        description = describe(codec, self.form)
+    def write(self, name: str, format: TokenFormat, encode: Encode, report: Report) -> Index:
+        """Write it, or go on where an earlier run ended; the tokens are of the codec `name`.
+
+        Raises TokenDatasetError, OutputError.
+        """
+        description = describe(name, format, self.form)
         inputs = self._fingerprint()
         with self._locked():
             if self.overwrite:
                 clear(self.target)
-            writer = TokenWriter(self.target, codec, description, self.shard_tokens, inputs)
+            writer = TokenWriter(self.target, description, self.shard_tokens, inputs)
             for file, result in self._in_order(encode, writer.files, report):
                 writer.add(file.as_posix(), result)
             return writer.finish([self._unreadable(error) for error in self.found.unreadable])

@@ -18,8 +18,6 @@ from l3ac_jax.tokens.format import TokenFormat
 if TYPE_CHECKING:
     import pyarrow
 
-    from l3ac_jax.codec.l3ac import L3AC
-
 __all__ = [
     "Description",
     "Form",
@@ -97,21 +95,24 @@ class Index(Description):
         return Description(**{name: getattr(self, name) for name in Description.model_fields})
 
 
-def describe(codec: L3AC, form: Form) -> Description:
-    """What this codec's tokens or levels mean. Raises TokenDatasetError for over 255 levels."""
-    levels = codec.token_format.levels
+def describe(name: str, format: TokenFormat, form: Form) -> Description:
+    """What the tokens or levels of the codec `name` mean.
+
+    Raises TokenDatasetError for over 255 levels.
+    """
+    levels = format.levels
     if form == "levels" and max(levels) > MOST_LEVELS:
         raise TokenDatasetError(
-            f"{codec.name}: has {max(levels)} levels in a dimension, and at most {MOST_LEVELS} "
+            f"{name}: has {max(levels)} levels in a dimension, and at most {MOST_LEVELS} "
             "can be written: write tokens"
         )
     return Description(
         form=form,
-        model=codec.name,
-        format=codec.token_format,
-        codebook_size=codec.codebook_size,
-        frame_rate=codec.frame_rate,
-        vocabulary_size=codec.codebook_size if form == "tokens" else max(levels),
+        model=name,
+        format=format,
+        codebook_size=format.codebook_size,
+        frame_rate=format.frame_rate,
+        vocabulary_size=format.codebook_size if form == "tokens" else max(levels),
     )
 
 

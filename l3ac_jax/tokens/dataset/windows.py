@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Int64, Shaped
 
 from l3ac_jax.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from l3ac_jax.tokens.dataset.reader import TokenDataset
+from l3ac_jax.tokens.dataset.index import Index
 
 __all__ = ["TokenWindows"]
 
 Window = Shaped[np.ndarray, "length ..."]
+
+
+class Rows(Protocol):
+    """What windows need of a dataset."""
+
+    @property
+    def index(self) -> Index:
+        """What the values mean."""
+        ...
+
+    @cached_property
+    def row_frames(self) -> Int64[np.ndarray, " rows"]:
+        """The length of each row."""
+        ...
+
+    def values(self, row: int) -> Shaped[np.ndarray, "frames ..."]:
+        """The tokens, or levels, of a row."""
+        ...
 
 
 class TokenWindows:
@@ -30,7 +47,7 @@ class TokenWindows:
 
     def __init__(
         self,
-        dataset: TokenDataset,
+        dataset: Rows,
         length: int,
         seed: int | None,
         joined: bool,
@@ -122,7 +139,7 @@ class TokenWindows:
         return np.full((1, *values.shape[1:]), self._separator, values.dtype)
 
 
-def _check_separator(dataset: TokenDataset, joined: bool, separator: int) -> None:
+def _check_separator(dataset: Rows, joined: bool, separator: int) -> None:
     if not joined:
         raise ArgumentError("a separator stands between joined rows: give joined=True")
     most = np.iinfo(np.int32 if dataset.index.form == "tokens" else np.uint8).max

@@ -10,11 +10,11 @@ import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from l3ac_jax.errors import TokenDatasetError, UserError
+from l3ac_jax.model.levels import tokens_to_levels
 from l3ac_jax.system.files import complete_file
 from l3ac_jax.tokens.dataset.index import (
     INDEX,
@@ -31,9 +31,6 @@ from l3ac_jax.tokens.dataset.index import (
     write_index,
 )
 from l3ac_jax.tokens.format import EncodedAudio
-
-if TYPE_CHECKING:
-    from l3ac_jax.codec.l3ac import L3AC
 
 __all__ = ["FAILURES_FILE", "LOCK", "TokenWriter", "check_target", "clear"]
 
@@ -80,10 +77,8 @@ class TokenWriter:
     TokenDatasetError where anything differs, OutputError where nothing can be written.
     """
 
-    def __init__(
-        self, folder: Path, codec: L3AC, description: Description, shard_tokens: int, inputs: str
-    ):
-        self._folder, self._codec = folder, codec
+    def __init__(self, folder: Path, description: Description, shard_tokens: int, inputs: str):
+        self._folder = folder
         self.index = Index(
             **dict(description),
             shard_tokens=shard_tokens,
@@ -190,7 +185,7 @@ class TokenWriter:
     def _values(self, tokens: np.ndarray) -> np.ndarray:
         if self.index.form == "tokens":
             return tokens.astype(np.int32)
-        return self._codec.levels(tokens).astype(np.uint8).reshape(-1)
+        return tokens_to_levels(tokens, self.index.format.levels).astype(np.uint8).reshape(-1)
 
 
 def _same_work(folder: Path, old: Index, new: Index) -> Index:

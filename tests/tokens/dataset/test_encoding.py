@@ -62,7 +62,7 @@ def begin(source, target, stop_after=5):
 
     plan = token_encoding.plan_dataset(source, target, {".wav"}, shard_tokens=100)
     with pytest.raises(PowerCutError):
-        plan.write(StandIn(), stopping, lambda done: None)
+        plan.write("stand-in", token_folders.FORMAT, stopping, lambda done: None)
 
 
 @pytest.mark.parametrize("group", [1, 2, 100])
@@ -116,7 +116,7 @@ def test_shards_that_are_complete_are_not_encoded_again(source, tmp_path, undist
         return token_folders.encode(paths)
 
     monkeypatch.setattr(token_encoding, "GROUP_FILES", 2)
-    plan.write(StandIn(), encode, lambda done: None)
+    plan.write("stand-in", token_folders.FORMAT, encode, lambda done: None)
     assert seen == [["good.wav", "c.wav"], ["d.wav", "e.wav"]]  # and not a.wav and bad.wav
     assert files_of(tmp_path / "out") == undisturbed
 

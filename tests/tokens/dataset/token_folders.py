@@ -25,16 +25,10 @@ FORMAT = TokenFormat("configuration", "weights", 16000, 6, (5, 4, 3))
 
 @dataclass(frozen=True)
 class StandIn:
-    """What the writer needs of a codec."""
+    """What the writer needs to know of a codec."""
 
     name: str = "stand-in"
     token_format: TokenFormat = FORMAT
-    codebook_size: int = 60
-    frame_rate: float = 16000 / 6
-
-    def levels(self, tokens: np.ndarray) -> np.ndarray:
-        """NumPy's own mixed radix: the first dimension varies fastest."""
-        return np.stack(np.unravel_index(tokens, self.token_format.levels, order="F"), axis=-1)
 
 
 def write_sources(folder: Path, recordings: dict[str, tuple[int, int]]) -> Path:
@@ -74,7 +68,10 @@ def write(
 ) -> Index:
     """Write the dataset, or go on with it."""
     plan = plan_dataset(source, target, {".wav"}, form, shard_tokens, overwrite)
-    return plan.write(codec or StandIn(), partial(encode, backwards=backwards), lambda done: None)  # pyright: ignore
+    codec = codec or StandIn()
+    return plan.write(
+        codec.name, codec.token_format, partial(encode, backwards=backwards), lambda done: None
+    )
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
