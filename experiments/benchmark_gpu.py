@@ -67,7 +67,7 @@ class Options:
     minutes: float = 8.0
     """After which what is not done is left out."""
     at_once: int | None = None
-    """How many processes prepare side by side; one for every three cores."""
+    """How many processes prepare side by side; one for every three cores, at most 6."""
     tiny: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Tiny sizes, as there are without an accelerator."""
     whisper: Path | None = None
@@ -84,8 +84,9 @@ def measure(options: Options) -> int:
     """Returns 0, or 1 where something failed."""
     deadline = time.monotonic() + 60 * options.minutes - RESERVE_SECONDS
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    record = Record(_new_folder(options), {"command": sys.argv[1:]}, _say)
-    at_once = options.at_once or max(1, (os.cpu_count() or 1) // 3)
+    at_once = options.at_once or min(6, max(1, len(os.sched_getaffinity(0)) // 3))
+    about = {"command": sys.argv[1:], "prepared_at_once": at_once}
+    record = Record(_new_folder(options), about, _say)
     limits = {name: 60 * options.minutes * share for name, share in LIMITS.items()}
     with TemporaryDirectory(prefix="benchmark_gpu.") as work:
         settings = _settings(options, work, options.tiny)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,11 +18,12 @@ from gpu_benchmark.job import Voice, work_file
 from gpu_benchmark.material import data_words, training_config
 from gpu_benchmark.plan import Job, Measurement, Settings
 from gpu_benchmark.worker import end_with_parent
+from l3ac_jax.config import dump_config, load_config
 
 TRAIN = Path(__file__).parents[1] / "train.py"
 # Known to every build of XLA; programs for a CPU are deterministic without.
 DETERMINISTIC = {"XLA_FLAGS": "--xla_gpu_deterministic_ops=true"}
-STEPS, TINY_STEPS = 40, 6
+STEPS, TINY_STEPS, BATCH = 40, 6, 4
 KILLED, COST = "killed and resumed", "generator"
 
 
@@ -53,12 +55,13 @@ def compare(voice: Voice, settings: Settings, name: str) -> None:
     total = TINY_STEPS if settings.tiny else STEPS
     folder = work_file(settings, f"resume {name}")
     folder.mkdir()
+    _write_config(settings, folder, total)
     with voice.span("killed_s"):
-        killed_after = _train(settings, folder, "killed", total, kill_after=total // 2)
+        killed_after = _train(folder, "killed", kill_after=total // 2)
     with voice.span("resumed_s"):
-        _train(settings, folder, "killed", total)
+        _train(folder, "killed")
     with voice.span("undisturbed_s"):
-        _train(settings, folder, "undisturbed", total)
+        _train(folder, "undisturbed")
     one, other = (_arrays(folder / run, total) for run in ("killed", "undisturbed"))
     if one.keys() != other.keys():
         raise ValueError("the two runs hold different arrays")
@@ -72,21 +75,24 @@ def compare(voice: Voice, settings: Settings, name: str) -> None:
     )
 
 
-def _train(
-    settings: Settings, folder: Path, run: str, total: int, kill_after: int | None = None
-) -> int:
-    """Run train.py to its end, or until it has a checkpoint of a step; the last checkpoint's."""
-    batch = 4
-    words = [str(training_config(settings)), "--run-dir", str(folder / run), "--quiet"]
-    words += data_words(settings)
-    words += ["--training.epochs", "1", "--data.batch-size", str(batch)]
-    words += ["--data.clips-per-epoch", str(batch * total)]
+def _write_config(settings: Settings, folder: Path, total: int) -> None:
+    words = ["--training.epochs", "1", "--data.batch-size", str(BATCH)]
+    words += ["--data.clips-per-epoch", str(BATCH * total)]
     words += ["--training.checkpoints.every", str(max(1, total // 8))]
-    words += ["--training.evaluation.every", str(total)]
+    config = load_config(training_config(settings), [*data_words(settings), *words])
+    assert config.data is not None
+    data = config.data.model_copy(update={"evaluation": None})  # and no program for it
+    text = dump_config(config.model_copy(update={"data": data}))
+    (folder / "config.toml").write_text(text, encoding="utf-8")
+
+
+def _train(folder: Path, run: str, kill_after: int | None = None) -> int:
+    """Run train.py to its end, or until it has a checkpoint of a step; the last checkpoint's."""
     environment = os.environ | {
         "JAX_ENABLE_COMPILATION_CACHE": "true",
         "JAX_COMPILATION_CACHE_DIR": str(folder / "programs"),
     }
+    words = [str(folder / "config.toml"), "--run-dir", str(folder / run), "--quiet"]
     process = subprocess.Popen(
         [sys.executable, str(TRAIN), *words], env=environment, preexec_fn=end_with_parent
     )
@@ -94,8 +100,9 @@ def _train(
         if kill_after is not None and _last_checkpoint(folder / run) >= kill_after:
             process.kill()
         time.sleep(0.02)
-    if kill_after is None and process.returncode:
-        raise RuntimeError(f"train.py ended with exit code {process.returncode}")
+    expected = 0 if kill_after is None else -signal.SIGKILL
+    if process.returncode != expected:
+        raise RuntimeError(f"train.py ended with {process.returncode}, not with {expected}")
     return _last_checkpoint(folder / run)
 
 

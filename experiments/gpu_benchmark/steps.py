@@ -82,7 +82,8 @@ def ours(
     import jax
     import jax.numpy as jnp
 
-    from l3ac_jax.system.compilation import product_options
+    from l3ac_jax.evaluation.random_params import random_params
+    from l3ac_jax.system.compilation import product_options, quick_compilation
     from l3ac_jax.training.hyperparameters import make_hyperparameters
     from l3ac_jax.training.step import make_steps
 
@@ -91,7 +92,10 @@ def ours(
     steps = make_steps(config, training)
     values = jax.device_put(make_hyperparameters(config, training, TOTAL))
     with voice.span("init_s"):
-        state = jax.block_until_ready(jax.jit(steps.init)(jax.random.key(0), values))
+        # With parameters given: to draw them would take a compilation of its own.
+        params = jax.tree.map(jnp.asarray, random_params(config, 0))
+        init = jax.jit(steps.init, compiler_options=quick_compilation())
+        state = jax.block_until_ready(init(jax.random.key(0), values, params))
     audio = jnp.asarray(speech(seconds, config.sample_rate, clips))
     batch = {"audio": audio, "lengths": jnp.full(clips, audio.shape[1])}
     if kind == JUDGES:
