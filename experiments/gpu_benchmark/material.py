@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 CONFIGS = HERE.parents[1] / "configs"
 SAMPLE_RATE = 16000
 CORPUS_CLIPS, CORPUS_SECONDS = 48, 24.0
+TINY_STEPS = 6  # of all tiny runs: they share a program
 
 
 def experiment(settings: Settings) -> ExperimentConfig:
@@ -36,7 +37,7 @@ def training_config(settings: Settings) -> Path:
     """The file of the codec that is trained."""
     if settings.train_config is not None:
         return Path(settings.train_config)
-    return HERE / "tiny.toml" if settings.tiny else CONFIGS / "smoke.toml"
+    return HERE / "tiny_run.toml" if settings.tiny else CONFIGS / "smoke.toml"
 
 
 def has_torch() -> bool:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from gpu_benchmark.job import Voice, work_file
-from gpu_benchmark.material import data_words, training_config
+from gpu_benchmark.material import TINY_STEPS, data_words, training_config
 from gpu_benchmark.plan import Job, Measurement, Settings
-
-TINY_STEPS = 4
 
 
 def measurements(tiny: bool) -> list[Measurement]:
     """One run each. Nothing is timed."""
-    precisions = ("bfloat16",) if tiny else ("float32", "tf32", "bfloat16")
+    precisions = ("tf32",) if tiny else ("float32", "tf32", "bfloat16")
     return [
         Measurement(
             "precision",

@@ -45,7 +45,7 @@ FIRST = [
 def measurements(tiny: bool) -> list[Measurement]:
     """One of each kind and side."""
     if tiny:
-        order = [("generator", "bfloat16"), ("generator", PYTORCH)]
+        order = [("generator", "float32"), ("generator", PYTORCH)]
     else:
         every = [(kind, side) for side in (*PRECISIONS, PYTORCH) for kind in KINDS]
         order = FIRST + [pair for pair in every if pair not in FIRST] + [("generator", COMPILED)]

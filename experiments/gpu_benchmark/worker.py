@@ -26,9 +26,13 @@ ENVIRONMENT = {
     "JAX_ENABLE_COMPILATION_CACHE": "false",
     "TF_CPP_MIN_LOG_LEVEL": "2",
 }
-# On a CPU, which may be slow and busy: a quarter of the time for compiling, and no hurry.
+# Of tiny jobs, nobody asks how long they compile, and the CPU may be slow and busy.
 PATIENCE = 20.0
-QUICK = ["--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false"]
+TINY_FLAGS = ["--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false"]
+TINY_ENVIRONMENT = {
+    "JAX_ENABLE_COMPILATION_CACHE": "true",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+}
 
 
 class Worker:
@@ -144,7 +148,10 @@ def end_with_parent() -> None:
 def _environment(job: Job, settings: Settings) -> dict[str, str]:
     environment = {**os.environ, **ENVIRONMENT}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    if settings.tiny:
+        environment |= TINY_ENVIRONMENT
+        environment["JAX_COMPILATION_CACHE_DIR"] = str(Path(settings.work) / "programs")
     environment["TORCHINDUCTOR_CACHE_DIR"] = str(Path(settings.work) / "inductor")
     flags = [environment.get("XLA_FLAGS", ""), job.environment.get("XLA_FLAGS", "")]
-    flags += QUICK if settings.tiny else []
+    flags += TINY_FLAGS if settings.tiny else []
     return environment | dict(job.environment) | {"XLA_FLAGS": " ".join(flags).strip()}

@@ -180,9 +180,9 @@ def test_all_sections_in_tiny_sizes(tmp_path):
     exact = found["exactness", "ours, exact"]
     assert exact["same_tokens_percent"] > 99 and exact["tokens_unlike_the_cpu"] == 0
     assert exact["error_rms"] < 4 * found["exactness", "official, float64"]["float32_error_rms"]
-    assert found["resume", "deterministic"]["same_to_the_bit"] == "yes"
-    assert len(found["precision", "bfloat16"]["losses"]) == 4
-    for side in ("ours, bfloat16", "PyTorch, TF32"):
+    assert found["resume", "as it is"]["same_to_the_bit"] == "yes"
+    assert len(found["precision", "tf32"]["losses"]) == 6
+    for side in ("ours, float32", "PyTorch, TF32"):
         assert found["steps", side]["step_ms"] > 0
     # Each came as a line, and again in the table.
     assert output.count("same to the bit yes") >= 1 and "compilation" in output
