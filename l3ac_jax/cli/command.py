@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from l3ac_jax.codec.l3ac import L3AC
 
 __all__ = [
+    "DEFAULT_DEVICE",
     "STANDARD",
+    "Device",
+    "DeviceOptions",
     "Input",
     "Model",
     "ModelOrNone",
@@ -42,13 +46,27 @@ ModelOrNone = Annotated[str | None, tyro.conf.arg(metavar="NAME_OR_FOLDER")]
 Overwrite = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
+@dataclass(frozen=True)
+class DeviceOptions:
+    """How a GPU is used, where there is one."""
+
+    precision: Literal["exact", "fast"] = "exact"
+    """fast: quicker on a GPU, with other tokens in some frames (see docs/gpu.md)."""
+    gpu_memory: Annotated[float | None, tyro.conf.arg(metavar="SHARE")] = None
+    """Share of the GPU's memory that may be taken, 0 to 1; unless given, what is needed."""
+
+
+Device = Annotated[DeviceOptions, tyro.conf.OmitArgPrefixes]
+DEFAULT_DEVICE = DeviceOptions()
+
+
 def note(line: str) -> None:
     """Tell the user something: standard output is for results."""
     print(line, file=sys.stderr)
 
 
 @contextlib.contextmanager
-def loaded(model: str) -> Iterator[L3AC]:
+def loaded(model: str, device: DeviceOptions) -> Iterator[L3AC]:
     """The codec, with what it compiles kept between runs and reported while it compiles."""
     if model in PUBLISHED and missing_weights(model):
         note(f"downloading the weights of {model} into {weights_folder(model)}")
@@ -56,7 +74,7 @@ def loaded(model: str) -> Iterator[L3AC]:
     from l3ac_jax.system.compilation import CompilationNotice, keep_compiled_programs
 
     keep_compiled_programs()
-    codec = get_model(model)
+    codec = get_model(model, device.precision, device.gpu_memory)
     notice = CompilationNotice(lambda line: note(f"{line} (once: the result is kept)"))
     codec.on_compile = notice
     try:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from l3ac_jax.audio.files import read_audio, write_audio
-from l3ac_jax.cli.command import loaded
+from l3ac_jax.cli.command import DeviceOptions, loaded
 from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.evaluation.clips import read_mono
 from l3ac_jax.evaluation.codecs import NeuralCodec
@@ -93,7 +93,7 @@ class Result:
         return 8 * self.size.block_bytes
 
 
-def run_demo(out: Path, model: str) -> int:
+def run_demo(out: Path, model: str, device: DeviceOptions) -> int:
     """Make the folder `out` and say what is in it. Returns 0.
 
     An existing folder is replaced if it holds nothing but files of an earlier demo. Raises
@@ -101,7 +101,7 @@ def run_demo(out: Path, model: str) -> int:
     """
     check_target(out, True, FILES)
     missing = [what for what, packages in NEEDS.items() if not all(map(_importable, packages))]
-    with loaded(model) as codec:
+    with loaded(model, device) as codec:
         under_test = NeuralCodec(model, codec)
         with complete_folder(out, True, FILES) as folder:
             results = [_reconstruct(clip, under_test, folder, missing) for clip in CLIPS]

@@ -21,7 +21,7 @@ from l3ac_jax.audio.files import (
     choose_subtype,
 )
 from l3ac_jax.audio.stream import open_reader
-from l3ac_jax.cli.command import STANDARD, loaded, note, recorded_model
+from l3ac_jax.cli.command import STANDARD, DeviceOptions, loaded, note, recorded_model
 from l3ac_jax.cli.run import FAILED
 from l3ac_jax.errors import AudioError, OutputError
 from l3ac_jax.tokens.bitstream.files import Entropy, check_save, read_encoded, save, write_encoded
@@ -31,7 +31,9 @@ from l3ac_jax.tokens.format import EncodedAudio
 STANDARD_INPUT, STANDARD_OUTPUT = "standard input", "standard output"
 
 
-def encode_single(input: Path, output: Path, model: str, entropy: Entropy, overwrite: bool) -> int:
+def encode_single(
+    input: Path, output: Path, model: str, entropy: Entropy, overwrite: bool, device: DeviceOptions
+) -> int:
     """An audio file to an `.l3ac` file; `-` is standard input or output."""
     from l3ac_jax.codec.files import encode_file
 
@@ -40,7 +42,7 @@ def encode_single(input: Path, output: Path, model: str, entropy: Entropy, overw
     with _input(input) as (name, stream):
         with open_reader(name, stream):
             pass  # that it is audio is known before the model is loaded
-        with loaded(model) as codec, _progress("encoding") as report:
+        with loaded(model, device) as codec, _progress("encoding") as report:
             encoded = encode_file(codec, name, stream, report)
     if output == STANDARD:
         buffer = io.BytesIO()
@@ -54,7 +56,12 @@ def encode_single(input: Path, output: Path, model: str, entropy: Entropy, overw
 
 
 def decode_single(
-    input: Path, output: Path, model: str | None, format: str | None, overwrite: bool
+    input: Path,
+    output: Path,
+    model: str | None,
+    format: str | None,
+    overwrite: bool,
+    device: DeviceOptions,
 ) -> int:
     """An `.l3ac` file to an audio file. Returns 1 when only a part of it was there."""
     from l3ac_jax.codec.files import decode_file
@@ -69,7 +76,7 @@ def decode_single(
         note(f"l3ac-jax: warning: {line}")
     _check_output(output, format, encoded.tokens.shape[0], encoded.sample_rate, None, overwrite)
     with (
-        loaded(model or recorded_model(_shown(input, "input"), encoded)) as codec,
+        loaded(model or recorded_model(_shown(input, "input"), encoded), device) as codec,
         _output(output, format) as target,
         _progress("decoding") as report,
     ):
@@ -79,7 +86,12 @@ def decode_single(
 
 
 def reconstruct_single(
-    input: Path, output: Path, model: str, format: str | None, overwrite: bool
+    input: Path,
+    output: Path,
+    model: str,
+    format: str | None,
+    overwrite: bool,
+    device: DeviceOptions,
 ) -> int:
     """An audio file through the codec."""
     from l3ac_jax.codec.files import reconstruct_file
@@ -88,7 +100,7 @@ def reconstruct_single(
         with open_reader(name, stream) as reader:
             _check_output(output, format, reader.channels, reader.sample_rate, reader, overwrite)
         with (
-            loaded(model) as codec,
+            loaded(model, device) as codec,
             _output(output, format) as target,
             _progress("reconstructing") as report,
         ):

@@ -22,7 +22,7 @@ from rich.progress import (
 
 from l3ac_jax.audio.files import FORMATS, check_audio_format, choose_subtype
 from l3ac_jax.audio.stream import AudioReader, open_reader
-from l3ac_jax.cli.command import loaded, note, recorded_model
+from l3ac_jax.cli.command import DeviceOptions, loaded, note, recorded_model
 from l3ac_jax.cli.run import FAILED, Interrupted
 from l3ac_jax.errors import UserError
 from l3ac_jax.system.background import ahead
@@ -57,14 +57,16 @@ class Written:
     file_bytes: int = 0
 
 
-def encode_folder(input: Path, output: Path, model: str, entropy: Entropy, overwrite: bool) -> int:
+def encode_folder(
+    input: Path, output: Path, model: str, entropy: Entropy, overwrite: bool, device: DeviceOptions
+) -> int:
     """Audio files to `.l3ac` files. Returns 1 when some of them failed."""
     work = _plan(input, output, AUDIO, lambda _: SUFFIX, overwrite)
 
     def results(sources: list[Path]) -> Iterator[tuple[Path, EncodedAudio | Exception]]:
         from l3ac_jax.codec.many.batches import encode_files
 
-        with loaded(model) as codec:
+        with loaded(model, device) as codec:
             yield from encode_files(codec, sources)
 
     def write(job: Job, encoded: EncodedAudio) -> Written:
@@ -75,7 +77,12 @@ def encode_folder(input: Path, output: Path, model: str, entropy: Entropy, overw
 
 
 def decode_folder(
-    input: Path, output: Path, model: str | None, format: str | None, overwrite: bool
+    input: Path,
+    output: Path,
+    model: str | None,
+    format: str | None,
+    overwrite: bool,
+    device: DeviceOptions,
 ) -> int:
     """`.l3ac` files to audio files. Returns 1 when some failed or were not whole."""
     ending = f".{format or 'wav'}"
@@ -93,7 +100,7 @@ def decode_folder(
             def codec_of(path: Path, encoded: EncodedAudio) -> L3AC:
                 name = model or recorded_model(str(path), encoded)
                 if name not in codecs:
-                    codecs[name] = stack.enter_context(loaded(name))
+                    codecs[name] = stack.enter_context(loaded(name, device))
                 return codecs[name]
 
             yield from decode_all(codec_of, ahead(load, sources, DEPTH))
@@ -102,7 +109,12 @@ def decode_folder(
 
 
 def reconstruct_folder(
-    input: Path, output: Path, model: str, format: str | None, overwrite: bool
+    input: Path,
+    output: Path,
+    model: str,
+    format: str | None,
+    overwrite: bool,
+    device: DeviceOptions,
 ) -> int:
     """Audio files through the codec. Returns 1 when some of them failed."""
 
@@ -116,7 +128,7 @@ def reconstruct_folder(
     def results(sources: list[Path]) -> Iterator[tuple[Path, DecodedRecording | Exception]]:
         from l3ac_jax.codec.many.batches import decode_all, encode_files
 
-        with loaded(model) as codec:
+        with loaded(model, device) as codec:
             yield from decode_all(lambda *_: codec, encode_files(codec, sources))
 
     def write(job: Job, decoded: DecodedRecording) -> Written:

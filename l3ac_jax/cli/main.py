@@ -18,6 +18,8 @@ from l3ac_jax import __version__
 from l3ac_jax.cli import files as cli_files
 from l3ac_jax.cli import folders as cli_folders
 from l3ac_jax.cli.command import (
+    DEFAULT_DEVICE,
+    Device,
     Input,
     Model,
     ModelOrNone,
@@ -90,6 +92,7 @@ def reconstruct(
     model: Model = DEFAULT_MODEL,
     format: Format = None,
     overwrite: Overwrite = False,
+    device: Device = DEFAULT_DEVICE,
 ) -> int:
     """Encode and decode audio: a file, or all files below a folder.
 
@@ -103,10 +106,11 @@ def reconstruct(
         model: Name (see `l3ac-jax models`), or model folder or file.
         format: wav, flac, ogg, opus or mp3. Unless given, a folder's files keep theirs, - is wav.
         overwrite: Replace what is there already.
+        device: How a GPU is used.
     """
     if input.is_dir():
-        return cli_folders.reconstruct_folder(input, output, model, format, overwrite)
-    return cli_files.reconstruct_single(input, output, model, format, overwrite)
+        return cli_folders.reconstruct_folder(input, output, model, format, overwrite, device)
+    return cli_files.reconstruct_single(input, output, model, format, overwrite, device)
 
 
 @app.command
@@ -117,6 +121,7 @@ def encode(
     model: Model = DEFAULT_MODEL,
     entropy: Entropy = "plain",
     overwrite: Overwrite = False,
+    device: Device = DEFAULT_DEVICE,
 ) -> int:
     """Encode audio to tokens, in .l3ac files: a file, or all files below a folder.
 
@@ -131,10 +136,11 @@ def encode(
         model: Name (see `l3ac-jax models`), or model folder or file.
         entropy: Tokens at their nominal rate (plain), or usually smaller, and slower (adaptive).
         overwrite: Replace what is there already.
+        device: How a GPU is used.
     """
     if input.is_dir():
-        return cli_folders.encode_folder(input, output, model, entropy, overwrite)
-    return cli_files.encode_single(input, output, model, entropy, overwrite)
+        return cli_folders.encode_folder(input, output, model, entropy, overwrite, device)
+    return cli_files.encode_single(input, output, model, entropy, overwrite, device)
 
 
 @app.command
@@ -145,6 +151,7 @@ def decode(
     model: ModelOrNone = None,
     format: Format = None,
     overwrite: Overwrite = False,
+    device: Device = DEFAULT_DEVICE,
 ) -> int:
     """Decode .l3ac files to audio with the rate, length and channels that were encoded.
 
@@ -157,10 +164,11 @@ def decode(
         model: As for encode; unless given, the one that the tokens name.
         format: wav (unless given), flac, ogg, opus or mp3, for a folder and for -.
         overwrite: Replace what is there already.
+        device: How a GPU is used.
     """
     if input.is_dir():
-        return cli_folders.decode_folder(input, output, model, format, overwrite)
-    return cli_files.decode_single(input, output, model, format, overwrite)
+        return cli_folders.decode_folder(input, output, model, format, overwrite, device)
+    return cli_files.decode_single(input, output, model, format, overwrite, device)
 
 
 app.command(tokens)
@@ -170,6 +178,7 @@ app.command(tokens)
 def demo(
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("l3ac-demo"),
     model: Model = DEFAULT_MODEL,
+    device: Device = DEFAULT_DEVICE,
 ) -> int:
     """Reconstruct a few recordings, to listen to and to look at.
 
@@ -180,7 +189,8 @@ def demo(
     Args:
         out: Folder to make. It may be there already if an earlier demo made it.
         model: Name (see `l3ac-jax models`), or model folder or file.
+        device: How a GPU is used.
     """
     from l3ac_jax.cli.demo import run_demo
 
-    return run_demo(out, model)
+    return run_demo(out, model, device)

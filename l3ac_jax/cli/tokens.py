@@ -9,7 +9,15 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from l3ac_jax.cli.command import Model, Overwrite, loaded, note
+from l3ac_jax.cli.command import (
+    DEFAULT_DEVICE,
+    Device,
+    DeviceOptions,
+    Model,
+    Overwrite,
+    loaded,
+    note,
+)
 from l3ac_jax.cli.folders import AUDIO
 from l3ac_jax.cli.run import FAILED, Interrupted
 from l3ac_jax.config import DEFAULT_MODEL
@@ -34,6 +42,7 @@ def tokens(
     levels: Levels = False,
     shard_tokens: ShardTokens = SHARD_TOKENS,
     overwrite: Overwrite = False,
+    device: Device = DEFAULT_DEVICE,
 ) -> int:
     """Write the tokens of a folder of audio as a dataset for language models.
 
@@ -49,13 +58,14 @@ def tokens(
         levels: Write the levels of the quantizer's dimensions, a few small numbers for each token.
         shard_tokens: Tokens in one Arrow file, at most; a longer recording has one of its own.
         overwrite: Write a dataset anew that is there already.
+        device: How a GPU is used.
     """
     form = "levels" if levels else "tokens"
     plan = plan_dataset(input, output, AUDIO, form, shard_tokens, overwrite)
     for loop in plan.found.loops:
         note(f"{loop}: left out: it is a link to a folder that it is in")
     try:
-        index = _write(plan, model)
+        index = _write(plan, model, device)
     except KeyboardInterrupt:
         raise Interrupted(_state(output, overwrite)) from None
     note(f"{output}: {_summary(index, model)}")
@@ -65,8 +75,8 @@ def tokens(
     return FAILED
 
 
-def _write(plan: DatasetPlan, model: str) -> Index:
-    with loaded(model) as codec, _progress() as progress:
+def _write(plan: DatasetPlan, model: str, device: DeviceOptions) -> Index:
+    with loaded(model, device) as codec, _progress() as progress:
         from l3ac_jax.codec.many.batches import encode_files
 
         task = progress.add_task("", total=len(plan.files))
