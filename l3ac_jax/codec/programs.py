@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from l3ac_jax.model.precision import PRODUCTS, Precision, stated_products
+from l3ac_jax.model.precision import PRODUCTS, Precision, Products, stated_products
 from l3ac_jax.system.compilation import product_options
 from l3ac_jax.system.jax_settings import own_settings
 
@@ -29,7 +29,8 @@ class Program:
         options: dict[str, Any] | None = None,
     ):
         self.function = function
-        self._products, self._options = PRODUCTS[precision], options
+        self._products: Products = PRODUCTS[precision]
+        self._options = options
 
     def __call__(self, *arguments: Any) -> Any:
         with own_settings():

@@ -146,7 +146,7 @@ class Conv(WeightNormed):
         """The convolution of the frames that have `halo` neighbours on either side."""
         shape = (self.width, x.shape[-1], self.features)
         kernel, bias = self.weights(shape, x.dtype)
-        y = ops.conv(*rounded(self.dtype, x, kernel), self.dilation).astype(x.dtype)
+        y = ops.conv(*rounded(self.dtype, x, kernel), dilation=self.dilation).astype(x.dtype)
         return y + ops.per_channel(bias, y)
 
     @property

@@ -90,9 +90,9 @@ class TransformerLayer(Layer):
         qkv = self.qkv(self.attention_norm(x)).reshape(batch, frames, 3, HEADS, -1)
         query, key, value = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
         query = query * key.shape[-1] ** -0.5
-        heads = rounded(self.dtype, query, key, value)
-        attended = causal_attention(*heads, bias.shape[1], bias, self.rotary).astype(x.dtype)
-        x = x + self.out(attended.reshape(batch, frames, -1))
+        query, key, value = rounded(self.dtype, query, key, value)
+        attended = causal_attention(query, key, value, bias.shape[1], bias, self.rotary)
+        x = x + self.out(attended.reshape(batch, frames, -1).astype(x.dtype))
         content, gate = jnp.split(self.feed_forward_in(self.feed_forward_norm(x)), 2, axis=-1)
         return x + self.feed_forward_out(content * ops.gelu(gate))
 

@@ -124,9 +124,9 @@ class CompilationWatch:
         for compilation in self._current.values():
             compilation.cancel()
 
-    def _on_begin(self, event: str, value: float, fun_name: str = "", **_: str | int) -> None:
+    def _on_begin(self, event: str, value: float, **details: str | int) -> None:
         if event == COMPILED:
-            name = fun_name.removeprefix("jit(").removesuffix(")")
+            name = str(details.get("fun_name", "")).removeprefix("jit(").removesuffix(")")
             self._current[threading.get_ident()] = _Compilation(name, self._began)
 
     def _on_end(self, event: str, duration_secs: float, **_: str | int) -> None:

@@ -47,7 +47,8 @@ class LongDecoder:
     """The decoder, compiled for pieces; `folded` gives the folded parameters."""
 
     def __init__(self, config: CodecConfig, folded: Callable[[], dict], precision: Precision):
-        self._config, self._folded, self._precision = config, folded, precision
+        self._config, self._folded = config, folded
+        self._precision: Precision = precision
         self._bound = Network(config).bind({})
         self._network = Network(config, folded=True, blocked=True)
         self._transform = Program(partial(_transform, self._network), precision)
