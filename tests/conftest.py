@@ -210,7 +210,7 @@ def run(model_folder, small_codec, monkeypatch):
     from l3ac_jax.codec import pretrained
 
     models = {str(model_folder): small_codec}
-    monkeypatch.setattr(pretrained, "get_model", models.__getitem__)
+    monkeypatch.setattr(pretrained, "get_model", lambda name, *_: models[name])
 
     def run_command(*words: object) -> None:
         assert main([*map(str, words), "--model", str(model_folder)]) == 0

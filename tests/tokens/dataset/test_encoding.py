@@ -268,7 +268,7 @@ def command(command_cache, seeded_codec, monkeypatch):
     """The command with that codec."""
     from l3ac_jax.codec import pretrained
 
-    monkeypatch.setattr(pretrained, "get_model", {"seeded": seeded_codec}.__getitem__)
+    monkeypatch.setattr(pretrained, "get_model", lambda name, *_: {"seeded": seeded_codec}[name])
     return partial(tokens, model="seeded")
 
 
