@@ -255,21 +255,13 @@ def test_what_makes_no_sense_is_refused_before_the_work(source, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.fixture(scope="module")
-def seeded_codec():
-    """A small codec with the official initialization: many different tokens."""
-    from tests.model.oracle import codec_of
-
-    return codec_of("baseline")
-
-
 @pytest.fixture
-def command(command_cache, seeded_codec, monkeypatch):
-    """The command with that codec."""
+def command(command_cache, small_codec, monkeypatch):
+    """The command with a small codec."""
     from l3ac_jax.codec import pretrained
 
-    monkeypatch.setattr(pretrained, "get_model", lambda name, *_: {"seeded": seeded_codec}[name])
-    return partial(tokens, model="seeded")
+    monkeypatch.setattr(pretrained, "get_model", lambda name, *_: {"small": small_codec}[name])
+    return partial(tokens, model="small")
 
 
 @pytest.fixture
@@ -285,7 +277,7 @@ def audio_folder(tmp_path, speech, stereo):
 
 
 def test_the_command_writes_what_the_codec_says_of_each_channel_alone(
-    command, audio_folder, seeded_codec, tmp_path, capsys
+    command, audio_folder, small_codec, tmp_path, capsys
 ):
     assert command(audio_folder, tmp_path / "out") == 1  # one of the files is empty
     said = capsys.readouterr().err
@@ -299,14 +291,14 @@ def test_the_command_writes_what_the_codec_says_of_each_channel_alone(
         audio = read_audio(audio_folder / row.path)
         assert (row.samples, row.sample_rate) == (audio.samples.shape[1], audio.sample_rate)
         channel = resample(audio.samples[row.channel][None], audio.sample_rate, 16000)
-        np.testing.assert_array_equal(row.values, np.asarray(seeded_codec.encode(channel))[0])
+        np.testing.assert_array_equal(row.values, np.asarray(small_codec.encode(channel))[0])
     assert len(np.unique(data[0].values)) > 10  # not all the same, which would prove nothing
     failures = (tmp_path / "out" / FAILURES_FILE).read_text().splitlines()
     assert failures[1].startswith("empty.wav\t") and len(failures) == 2
     (audio_folder / "empty.wav").unlink()
     assert command(audio_folder, tmp_path / "levels", levels=True) == 0
     for row, levels in zip(data, open_tokens(tmp_path / "levels"), strict=True):
-        np.testing.assert_array_equal(seeded_codec.levels(row.values), levels.values)
+        np.testing.assert_array_equal(small_codec.levels(row.values), levels.values)
 
 
 @pytest.mark.usefixtures("command_cache")
