@@ -127,7 +127,7 @@ def test_a_failure_while_saving_leaves_what_was_there(tmp_path, monkeypatch):
     save_model(folder, CONFIG, random_params())
     monkeypatch.setattr("l3ac_jax.weights.folder._save_arrays", fail)
     for target in (folder, tmp_path / "new"):
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OutputError, match="No space left"):
             save_model(target, CONFIG, random_params(seed=1), overwrite=True)
     assert_same_trees(load_model(folder)[1], random_params())
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
