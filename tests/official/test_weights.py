@@ -211,7 +211,7 @@ def test_a_failure_between_files_leaves_nothing(tmp_path, monkeypatch):
         Path(path).write_bytes(b"half")
 
     monkeypatch.setattr(torch, "save", fail_on_the_third)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OutputError, match="No space left"):
         to_torch(random_params(BASELINE), BASELINE, tmp_path / "torch")
     assert len(written) == 2
     assert not list(tmp_path.iterdir())
