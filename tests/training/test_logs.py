@@ -16,6 +16,7 @@ import soundfile
 from PIL import Image
 from tensorboardX.proto import event_pb2
 
+from l3ac_jax.errors import UserError
 from l3ac_jax.plots.figures import spectrogram_image
 from l3ac_jax.training.logs import METRICS_FILE, NoLog, RunLog, read_metrics
 
@@ -207,5 +208,5 @@ def test_a_log_of_another_process_takes_the_same_calls_and_keeps_nothing(tmp_pat
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ImportError, match=r"tensorboardX is needed .*'l3ac-jax\[train\]'"):
+    with pytest.raises(UserError, match=r"tensorboardX is needed .*'l3ac-jax\[train\]'"):
         RunLog(tmp_path)

@@ -23,7 +23,10 @@ def quotient(count: Count, divisor: int) -> Count:
     For arrays `//` is a dozen operations that look after signs, and XLA repeats them for every mask
     of a program.
     """
-    return count // divisor if isinstance(count, int) else jax.lax.div(count, divisor)
+    if isinstance(count, int):
+        return count // divisor
+    counts = jnp.asarray(count)
+    return jax.lax.div(counts, jnp.asarray(divisor, counts.dtype))
 
 
 def mask_frames(x: Float[Array, "b t *c"], lengths: Lengths, fill: float = 0.0):
