@@ -208,5 +208,7 @@ def test_a_log_of_another_process_takes_the_same_calls_and_keeps_nothing(tmp_pat
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(UserError, match=r"log of a training run needs .*tensorboardX.*'l3ac-jax\[train\]'"):
+    with pytest.raises(
+        UserError, match=r"log of a training run needs .*tensorboardX.*'l3ac-jax\[train\]'"
+    ):
         RunLog(tmp_path)
