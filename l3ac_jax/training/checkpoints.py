@@ -14,6 +14,7 @@ import dataclasses
 import logging
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from l3ac_jax.data.loader import LoaderState
 from l3ac_jax.errors import ConfigError
 from l3ac_jax.training.step import TrainState
 from l3ac_jax.weights.folder import CHECKPOINTS_FOLDER, PARAMS_FOLDER, RANK, RUN_ITEM
+from l3ac_jax.weights.writing import orbax_writes
 
 STATE = "state"
 
@@ -76,21 +78,19 @@ class Checkpoints:
     ) -> None:
         """Begin to write a checkpoint, if there is none of this step; earlier ones are finished.
 
-        `scores` are those of the evaluation that `best_by` is looked up in.
+        `scores` are those of the evaluation that `best_by` is looked up in. Raises OutputError
+        where this or the one before cannot be written, as on a full disk.
         """
         if step in self._manager.all_steps():
             return
         tree = self._copied(state)
         run = {"data": dict(data), "config": config.model_dump(mode="json", exclude_none=True)}
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                **{name: ocp.args.StandardSave(part) for name, part in tree.items()},  # type: ignore[call-arg]
-                **{RUN_ITEM: ocp.args.JsonSave(run)},  # type: ignore[call-arg]
-            ),
-            metrics=self._ranked(scores),
-            force=True,
+        args = ocp.args.Composite(
+            **{name: ocp.args.StandardSave(part) for name, part in tree.items()},  # type: ignore[call-arg]
+            **{RUN_ITEM: ocp.args.JsonSave(run)},  # type: ignore[call-arg]
         )
+        with self._writes():
+            self._manager.save(step, args=args, metrics=self._ranked(scores), force=True)
 
     def prepare(self, state: TrainState) -> None:
         """Compile what `save` needs, so that no later step waits for it."""
@@ -129,14 +129,19 @@ class Checkpoints:
         return TrainState(**{**fields, "key": jax.random.wrap_key_data(fields["key"])})
 
     def wait(self) -> None:
-        """Until everything is written."""
-        self._manager.wait_until_finished()
+        """Until everything is written. Raises OutputError."""
+        with self._writes():
+            self._manager.wait_until_finished()
 
     def __enter__(self) -> Checkpoints:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._manager.close()
+        with self._writes():
+            self._manager.close()
+
+    def _writes(self) -> AbstractContextManager[None]:
+        return orbax_writes(Path(self._manager.directory))
 
     def _copied(self, state: TrainState) -> dict[str, Any]:
         fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}

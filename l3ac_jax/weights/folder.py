@@ -31,6 +31,7 @@ from l3ac_jax.config import ExperimentConfig, dump_config, load_config
 from l3ac_jax.errors import ConfigError, WeightsError
 from l3ac_jax.model.params import expected_params, flatten, in_words, mismatches
 from l3ac_jax.system.folders import complete_folder
+from l3ac_jax.weights.writing import orbax_writes
 
 __all__ = ["MODEL_FILES", "PARAMS_FOLDER", "best_checkpoint", "load_model", "save_model"]
 
@@ -60,7 +61,8 @@ def save_model(
     with complete_folder(folder, overwrite, MODEL_FILES) as new:
         (new / CONFIG_FILE).write_text(dump_config(config), encoding="utf-8")
         # NumPy arrays leave no trace of the devices they were on.
-        _save_arrays(new / PARAMS_FOLDER, jax.tree.map(np.asarray, dict(params)))
+        with orbax_writes(Path(folder)):
+            _save_arrays(new / PARAMS_FOLDER, jax.tree.map(np.asarray, dict(params)))
         _write_checksums(new)
 
 
