@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from l3ac_jax.config import load_config
+from l3ac_jax.model.fsq import Noise
 from l3ac_jax.model.network import Network, init_params
 from l3ac_jax.model.ops import linear_upsample
 from l3ac_jax.model.params import flatten
@@ -87,7 +88,8 @@ def test_the_first_gradient_is_a_tenth_at_most():
     audio = jnp.asarray(0.1 * rng.standard_normal((1, 4800)), jnp.float32)
 
     def loss(params):
-        out = Network(CONFIG).apply({"params": params}, audio, None, KEY).audio
+        noise = Noise(KEY, CONFIG.quantizer.noise_rate)
+        out = Network(CONFIG).apply({"params": params}, audio, None, noise).audio
         return jnp.abs(out - audio).mean()
 
     gradient = jax.jit(
