@@ -23,7 +23,7 @@ from l3ac_jax.config import dump_config, load_config
 TRAIN = Path(__file__).parents[1] / "train.py"
 # Known to every build of XLA; programs for a CPU are deterministic without.
 DETERMINISTIC = {"XLA_FLAGS": "--xla_gpu_deterministic_ops=true"}
-STEPS, TINY_STEPS, BATCH = 40, 6, 4
+STEPS, BATCH = 40, 4
 KILLED, COST = "killed and resumed", "generator"
 
 
@@ -88,10 +88,9 @@ def _write_config(settings: Settings, folder: Path, total: int) -> None:
 
 def _train(folder: Path, run: str, kill_after: int | None = None) -> int:
     """Run train.py to its end, or until it has a checkpoint of a step; the last checkpoint's."""
-    environment = os.environ | {
-        "JAX_ENABLE_COMPILATION_CACHE": "true",
-        "JAX_COMPILATION_CACHE_DIR": str(folder / "programs"),
-    }
+    # As with train.py's own cache: one compilation for the three of them.
+    environment = {"JAX_COMPILATION_CACHE_DIR": str(folder / "programs"), **os.environ}
+    environment["JAX_ENABLE_COMPILATION_CACHE"] = "true"
     words = [str(folder / "config.toml"), "--run-dir", str(folder / run), "--quiet"]
     process = subprocess.Popen(
         [sys.executable, str(TRAIN), *words], env=environment, preexec_fn=end_with_parent
