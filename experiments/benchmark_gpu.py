@@ -151,7 +151,9 @@ def main(argv: list[str] | None = None) -> int:
     if words[:1] == ["--job"]:  # the benchmark's own processes
         run_job(words[1])
     return run_command(
-        PROGRAM, lambda: measure(tyro.cli(Options, prog=PROGRAM, description=__doc__, args=words))
+        PROGRAM,
+        lambda: measure(tyro.cli(Options, prog=PROGRAM, description=__doc__, args=words)),
+        interrupted="what was measured so far is in the results",
     )
 
 

@@ -17,7 +17,7 @@ from gpu_benchmark import steps
 from gpu_benchmark.job import Voice, work_file
 from gpu_benchmark.material import TINY_STEPS, data_words, training_config
 from gpu_benchmark.plan import Job, Measurement, Settings
-from gpu_benchmark.worker import end_with_parent
+from gpu_benchmark.worker import ending_with_parent
 from l3ac_jax.config import dump_config, load_config
 
 TRAIN = Path(__file__).parents[1] / "train.py"
@@ -91,10 +91,9 @@ def _train(folder: Path, run: str, kill_after: int | None = None) -> int:
     # As with train.py's own cache: one compilation for the three of them.
     environment = {"JAX_COMPILATION_CACHE_DIR": str(folder / "programs"), **os.environ}
     environment["JAX_ENABLE_COMPILATION_CACHE"] = "true"
-    words = [str(folder / "config.toml"), "--run-dir", str(folder / run), "--quiet"]
-    process = subprocess.Popen(
-        [sys.executable, str(TRAIN), *words], env=environment, preexec_fn=end_with_parent
-    )
+    words = [sys.executable, str(TRAIN), str(folder / "config.toml")]
+    words += ["--run-dir", str(folder / run), "--quiet"]
+    process = subprocess.Popen(ending_with_parent(words), env=environment)
     while process.poll() is None:
         if kill_after is not None and _last_checkpoint(folder / run) >= kill_after:
             process.kill()

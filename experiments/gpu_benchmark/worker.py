@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -56,13 +55,12 @@ class Worker:
         )
         with log.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, str(SCRIPT), "--job", message],
+                ending_with_parent([sys.executable, str(SCRIPT), "--job", message]),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,
                 env=_environment(job, settings),
                 start_new_session=True,
-                preexec_fn=end_with_parent,
             )
         assert self.process.stdin is not None and self.process.stdout is not None
         self.input, self.output = self.process.stdin, self.process.stdout
@@ -136,13 +134,17 @@ class Worker:
             os.killpg(self.process.pid, number)
 
 
-def end_with_parent() -> None:
-    """For a process about to begin (Linux): to be killed when the one that started it ends.
+def ending_with_parent(words: list[str]) -> list[str]:
+    """The command that runs a program which is killed when the process that started it ends.
 
-    A signal, since it also reaches what stands still.
+    A signal, since it also reaches what stands still; only on Linux. It is asked for in the new
+    process: a function to run between fork and exec makes JAX warn of the fork.
     """
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if not sys.platform.startswith("linux"):
+        return words
+    ask = f"ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, {int(signal.SIGKILL)})"
+    become = "os.execv(sys.argv[1], sys.argv[1:])"
+    return [sys.executable, "-c", f"import ctypes, os, sys; {ask}; {become}", *words]
 
 
 def _environment(job: Job, settings: Settings) -> dict[str, str]:

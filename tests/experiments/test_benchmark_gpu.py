@@ -212,7 +212,9 @@ def test_an_interrupted_benchmark_says_so(tmp_path):
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate()
     assert process.returncode == 130, output
-    assert output.splitlines()[-1] == "benchmark_gpu.py: interrupted"
+    assert output.splitlines()[-1] == (
+        "benchmark_gpu.py: interrupted, what was measured so far is in the results"
+    )
     assert results(tmp_path / "out")[0]["reason"] == "interrupted"
 
 
