@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from l3ac_jax.codec.l3ac import L3AC
     from l3ac_jax.codec.pretrained import get_model
+    from l3ac_jax.system.compilation import keep_compiled_programs
     from l3ac_jax.tokens.bitstream.files import load, save
     from l3ac_jax.tokens.dataset.reader import open_tokens
     from l3ac_jax.tokens.format import EncodedAudio
@@ -27,6 +28,7 @@ _MODULES = {
     "EncodedAudio": "tokens.format",
     "L3AC": "codec.l3ac",
     "get_model": "codec.pretrained",
+    "keep_compiled_programs": "system.compilation",
     "list_models": "weights.sources",
     "load": "tokens.bitstream.files",
     "open_tokens": "tokens.dataset.reader",
@@ -38,6 +40,7 @@ __all__ = [
     "EncodedAudio",
     "__version__",
     "get_model",
+    "keep_compiled_programs",
     "list_models",
     "load",
     "open_tokens",

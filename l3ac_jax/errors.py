@@ -15,6 +15,7 @@ __all__ = [
     "CurvesError",
     "DatasetError",
     "DownloadError",
+    "ForkError",
     "LayoutError",
     "ListeningPageError",
     "LoaderError",
@@ -72,6 +73,10 @@ class DatasetError(UserError):
 
 class DownloadError(UserError):
     """Published weights that are neither here nor to be had; the message says what to do."""
+
+
+class ForkError(UserError):
+    """A process in which JAX cannot compute, since its parent had computed before it was forked."""
 
 
 class LayoutError(UserError):

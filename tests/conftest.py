@@ -92,8 +92,11 @@ def as_for_a_user(monkeypatch):
     from l3ac_jax.codec import programs
     from l3ac_jax.system.compilation import product_options
 
+    programs.forget_programs()
     monkeypatch.setattr(programs, "product_options", product_options)
     monkeypatch.delenv("XLA_FLAGS")
+    yield
+    programs.forget_programs()
 
 
 # A worker that took more would not leave room for the programs that tests start.
@@ -180,6 +183,7 @@ def command_cache(compiled, monkeypatch):
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")  # which has precedence
     names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
     before = {name: getattr(jax.config, name) for name in names}
+    jax.config.update(names[0], None)
     yield
     for name, value in before.items():
         jax.config.update(name, value)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,8 +13,18 @@ from numpy.typing import ArrayLike
 from l3ac_jax.errors import ArgumentError
 
 
+def on_host(values: ArrayLike, what: str) -> np.ndarray:
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values)):
+        raise ArgumentError(
+            f"{what}: under jax.jit, vmap or grad arrays have no values that could be checked and "
+            "padded. codec.functions has what can be traced: encode(codec.params, audio), "
+            "decode(codec.params, features) and decode_tokens(codec.params, tokens)"
+        )
+    return np.asarray(values)
+
+
 def checked_audio(audio: ArrayLike) -> np.ndarray:
-    array = np.asarray(audio)
+    array = on_host(audio, "audio")
     if not np.issubdtype(array.dtype, np.floating) and array.dtype != jnp.bfloat16:
         raise ArgumentError(
             f"audio must be floating point in -1..1, got {array.dtype}: divide integer samples by "
@@ -25,9 +39,18 @@ def checked_audio(audio: ArrayLike) -> np.ndarray:
 
 
 def checked_integers(values: ArrayLike, what: str) -> np.ndarray:
-    array = np.asarray(values)
+    array = on_host(values, what)
     if not np.issubdtype(array.dtype, np.integer):
         raise ArgumentError(f"{what} must be integers, got {array.dtype}")
+    return array
+
+
+def checked_levels(levels: ArrayLike, counts: Sequence[int]) -> np.ndarray:
+    array = checked_integers(levels, "levels")
+    if array.ndim == 0 or array.shape[-1] != len(counts):
+        raise ArgumentError(f"levels must have {len(counts)} columns, got shape {array.shape}")
+    for dimension, count in enumerate(counts):
+        require_range(array[..., dimension], count, f"levels of dimension {dimension}")
     return array
 
 
@@ -42,7 +65,7 @@ def checked_tokens(tokens: ArrayLike) -> np.ndarray:
 
 
 def checked_features(features: ArrayLike, width: int) -> np.ndarray:
-    array = np.asarray(features)
+    array = on_host(features, "features")
     if not np.issubdtype(array.dtype, np.floating) and array.dtype != jnp.bfloat16:
         raise ArgumentError(f"features must be floating point, got {array.dtype}")
     if array.ndim != 3 or array.shape[2] != width or array.size == 0:
@@ -53,7 +76,7 @@ def checked_features(features: ArrayLike, width: int) -> np.ndarray:
 def checked_lengths(lengths: ArrayLike | None, shape: tuple[int, ...], unit: str) -> np.ndarray:
     if lengths is None:
         return np.full(shape[0], shape[1])
-    array = np.asarray(lengths)
+    array = on_host(lengths, "lengths")
     if not np.issubdtype(array.dtype, np.integer):
         raise ArgumentError(f"lengths must be integers (in {unit}), got {array.dtype}")
     if array.shape != shape[:1]:

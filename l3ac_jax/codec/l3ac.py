@@ -1,15 +1,14 @@
 """L3AC: audio to tokens and back, the parameters together with the compiled functions.
 
-Padding, cutting and checks happen on the host, and results are put back on the device as they are
-(`jnp.asarray` would compile a copy of every shape), so that only the network is compiled, once
-for each bucket of lengths (see buckets.py) and batch size.
+Cutting and checks happen on the host, and results are put back on the device as they are
+(`jnp.asarray` would compile a copy of every shape), so that only the network is compiled.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -17,11 +16,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
-from l3ac_jax.codec.buckets import bucket_tokens
 from l3ac_jax.codec.checks import (
     checked_audio,
     checked_features,
-    checked_integers,
     checked_lengths,
     checked_tokens,
     clear_padding,
@@ -29,24 +26,21 @@ from l3ac_jax.codec.checks import (
     require_range,
 )
 from l3ac_jax.codec.chunks import ChunkedEncoder
-from l3ac_jax.codec.compiled import CompiledPrograms
 from l3ac_jax.codec.files import decode_file, encode_file
+from l3ac_jax.codec.folded import FoldedParams
+from l3ac_jax.codec.identity import CodecModel
 from l3ac_jax.codec.long.decoding import LongDecoder
 from l3ac_jax.codec.long.encoding import LongEncoder
-from l3ac_jax.codec.programs import Program
+from l3ac_jax.codec.padded import PaddedClips
+from l3ac_jax.codec.programs import network_programs
+from l3ac_jax.codec.rates import at_rate
+from l3ac_jax.codec.sources import AudioSource, opened
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.errors import ArgumentError
-from l3ac_jax.model.folding import fold
-from l3ac_jax.model.levels import levels_to_tokens, tokens_to_levels
 from l3ac_jax.model.network import Network
 from l3ac_jax.model.precision import Precision
 from l3ac_jax.model.reach import Span
-from l3ac_jax.tokens.format import (
-    EncodedAudio,
-    TokenFormat,
-    config_fingerprint,
-    weights_fingerprint,
-)
+from l3ac_jax.tokens.format import EncodedAudio
 
 __all__ = ["L3AC", "ChunkedEncoder"]
 
@@ -54,9 +48,10 @@ __all__ = ["L3AC", "ChunkedEncoder"]
 # 1.5 GB, through 63 s 1.8 GB, and pieces take 1.1 GB; the commands take two clips at a time.
 # Encoding takes the same time, decoding twice the time.
 LONG_SECONDS = 39.8
+LONG_PARTS = ("encoder", "decoder")
 
 
-class L3AC:
+class L3AC(CodecModel):
     """A codec: `config`, `params` (a pytree, as in training) and what they compute.
 
     Shapes: B clips, T samples at `sample_rate`, N tokens, F features. NumPy or JAX arrays in, JAX
@@ -68,6 +63,10 @@ class L3AC:
     seeded weights), and audio with 1,000 times the rounding error (3e-4 rms), in two thirds of the
     time for a batch of 16 x 10 s and four fifths for one clip of 10 s (H200).
 
+    Codecs of one configuration share what is compiled. They can be pickled, and used in threads and
+    in processes that are spawned; in one that was forked after JAX had computed, ForkError is
+    raised.
+
     `on_compile`, when set, is called with a line of text before a new shape is compiled.
     """
 
@@ -78,85 +77,11 @@ class L3AC:
         name: str = "custom",
         precision: Precision = "exact",
     ):
-        self.config = config
-        self.params = params
-        self.name = name
-        self.precision: Precision = precision
+        super().__init__(config, params, name, precision)
         self.on_compile: Callable[[str], None] | None = None
-        self._compiled = CompiledPrograms()
-        network = Network(config, folded=True, blocked=True)
-
-        def encode(folded, audio, lengths):
-            return network.apply({"params": folded}, audio, lengths, method="encode")
-
-        def dequantize(folded, tokens):
-            return network.apply({"params": folded}, tokens, method="dequantize")
-
-        def decode(folded, features, lengths):
-            return network.apply({"params": folded}, features, lengths, method="decode")
-
-        self._encode_compiled = Program(encode, precision)
-        self._dequantize_compiled = Program(dequantize, precision)
-        self._decode_compiled = Program(decode, precision)
-
-    @property
-    def sample_rate(self) -> int:
-        """Samples per second of the audio that goes in and comes out, in Hz."""
-        return self.config.sample_rate
-
-    @property
-    def hop_length(self) -> int:
-        """Samples of audio per token."""
-        return self.config.hop_length
-
-    @property
-    def frame_rate(self) -> float:
-        """Tokens per second."""
-        return self.config.frame_rate
-
-    @property
-    def codebook_size(self) -> int:
-        """Number of different tokens."""
-        return self.config.codebook_size
-
-    @property
-    def bitrate(self) -> float:
-        """Bits per second: tokens per second times log2 of the codebook size."""
-        return self.config.bitrate
-
-    @cached_property
-    def token_format(self) -> TokenFormat:
-        """What this codec's tokens mean, as encoded files say it."""
-        return TokenFormat(
-            config_fingerprint(self.config),
-            weights_fingerprint(self.params),
-            self.sample_rate,
-            self.hop_length,
-            self.config.quantizer.levels,
-        )
-
-    def levels(self, tokens: Int[ArrayLike, "*N"]) -> Int[np.ndarray, "*N D"]:
-        """The level of each of the quantizer's D dimensions for each token, on the host (int32).
-
-        The first dimension varies fastest as tokens are counted, as in the official code. Raises
-        ValueError for anything but integers in 0 to `codebook_size` - 1.
-        """
-        array = checked_integers(tokens, "tokens")
-        require_range(array, self.codebook_size, "tokens")
-        return tokens_to_levels(array.astype(np.int32), self.config.quantizer.levels)
-
-    def tokens(self, levels: Int[ArrayLike, "*N D"]) -> Int[np.ndarray, "*N"]:
-        """Inverse of `levels` (int32, on the host).
-
-        Raises ValueError for anything but integers in 0 to that dimension's levels - 1, in as many
-        columns as the quantizer has dimensions.
-        """
-        array, counts = checked_integers(levels, "levels"), self.config.quantizer.levels
-        if array.ndim == 0 or array.shape[-1] != len(counts):
-            raise ArgumentError(f"levels must have {len(counts)} columns, got shape {array.shape}")
-        for dimension, count in enumerate(counts):
-            require_range(array[..., dimension], count, f"levels of dimension {dimension}")
-        return levels_to_tokens(array.astype(np.int32), counts)
+        programs = network_programs(config, precision)
+        self._programs, self._folded = programs, FoldedParams(config, params)
+        self._padded = PaddedClips(config, self._folded, programs)
 
     def chunked_encoder(self, channels: int = 1) -> ChunkedEncoder:
         """Encodes recordings of any length piece by piece: see ChunkedEncoder."""
@@ -178,13 +103,15 @@ class L3AC:
             # one by one: several channels at once would be compiled for each number of them
             yield np.concatenate([np.asarray(self.decode(row[None])) for row in array])
 
-    def encode_file(self, source: str | os.PathLike[str]) -> EncodedAudio:
+    def encode_file(self, source: AudioSource) -> EncodedAudio:
         """The tokens of an audio file of any length, rate and format, each channel by itself.
 
-        Memory does not grow with the length. Raises AudioError (a ValueError) for what is missing,
-        empty, damaged, no audio, or holds NaN or infinity.
+        `source` is a path, the bytes of a file, or a binary file object, which is read from where
+        it stands to its end. Memory does not grow with the length. Raises AudioError (a ValueError)
+        for what is missing, empty, damaged, no audio, or holds NaN or infinity.
         """
-        return encode_file(self, source)
+        with opened(source) as (name, stream):
+            return encode_file(self, name, stream)
 
     def decode_file(
         self,
@@ -223,31 +150,39 @@ class L3AC:
     def is_compiled(self, samples: int) -> bool:
         """Whether one clip of so many samples is encoded and decoded without compiling first."""
         if self.is_long(samples):
-            return vars(self).keys() >= {"long_encoder", "_long_decoder"}
-        frames = self._bucket(-(-samples // self.hop_length))
-        encoder, decoder = ("encoder", 1, frames * self.hop_length), ("decoder", 1, frames)
-        return encoder in self._compiled and decoder in self._compiled
+            return all(part in self._programs.compiled for part in LONG_PARTS)
+        return self._padded.is_compiled(samples)
 
     @cached_property
     def long_encoder(self) -> LongEncoder:
         """The encoder for clips that are long."""
-        self._say("compiling the encoder for long recordings")
-        return LongEncoder(self.config, lambda: self._folded, self.precision)
+        return self._long(LONG_PARTS[0], LongEncoder)
 
     @cached_property
     def _long_decoder(self) -> LongDecoder:
-        self._say("compiling the decoder for long recordings")
-        return LongDecoder(self.config, lambda: self._folded, self.precision)
+        return self._long(LONG_PARTS[1], LongDecoder)
+
+    def _long(self, part: str, kind: Callable[..., Any]) -> Any:
+        return self._programs.compiled.run(
+            part,
+            lambda: self._say(f"compiling the {part} for long recordings"),
+            lambda: kind(self.config, self._folded, self._programs),
+        )
 
     def encode(
-        self, audio: Float[ArrayLike, "B T"], lengths: Int[ArrayLike, " B"] | None = None
+        self,
+        audio: Float[ArrayLike, "B T"],
+        lengths: Int[ArrayLike, " B"] | None = None,
+        sample_rate: int | None = None,
     ) -> Int[Array, "B N"]:
         """Tokens (int32, N = T / hop length rounded up) of audio; `lengths` in samples.
 
-        Tokens past a clip's end are 0. Raises ValueError for anything but finite floating-point
-        audio of shape (B, T) with at least one sample, or lengths outside 1 to T.
+        Audio at another `sample_rate` (Hz) than the codec's is resampled first, each clip for
+        itself, as `encode_file` does; T and `lengths` count its own samples. Tokens past a clip's
+        end are 0. Raises ValueError for anything but finite floating-point audio of shape (B, T)
+        with at least one sample, or lengths outside 1 to T.
         """
-        (_, tokens), cut = self._encoded(audio, lengths)
+        (_, tokens), cut = self._encoded(audio, lengths, sample_rate)
         return cut(tokens)  # the features stay where they are
 
     def decode(
@@ -275,22 +210,26 @@ class L3AC:
         self, audio: Float[ArrayLike, "B T"], lengths: Int[ArrayLike, " B"] | None = None
     ) -> tuple[Float[Array, "B N F"], Int[Array, "B N"]]:
         """Quantized features and tokens, as the official package's call of this name."""
-        (features, tokens), cut = self._encoded(audio, lengths)
+        (features, tokens), cut = self._encoded(audio, lengths, None)
         return cut(features), cut(tokens)
 
     def _encoded(
-        self, audio: Float[ArrayLike, "B T"], lengths: Int[ArrayLike, " B"] | None
+        self,
+        audio: Float[ArrayLike, "B T"],
+        lengths: Int[ArrayLike, " B"] | None,
+        sample_rate: int | None,
     ) -> tuple[tuple[Any, Any], Callable[[Any], Array]]:
         """Features and tokens of padded audio, and what cuts either to the clips' own."""
         samples = checked_audio(audio)
         counts = checked_lengths(lengths, samples.shape, "samples")
         require_finite(samples, counts, "audio")
+        if sample_rate is not None:
+            samples, counts = at_rate(samples, counts, sample_rate, self.sample_rate)
         frames = -(-samples.shape[1] // self.hop_length)
         if self.is_long(samples.shape[1]):
             outputs = self.long_encoder.encode_batch(samples, counts)
         else:
-            padded = self._padded(samples, self._bucket(frames) * self.hop_length)
-            outputs = self._run("encoder", self._encode_compiled, padded, counts)
+            outputs = self._padded.encode(samples, counts, self._say)
         valid = -(-counts // self.hop_length)
 
         def cut(output: Any) -> Array:
@@ -324,41 +263,8 @@ class L3AC:
         samples = values.shape[1] * self.hop_length
         if self.is_long(samples):
             return jax.device_put(self._long_decoder.decode_batch(values, counts))
-        padded = self._padded(values, self._bucket(values.shape[1]))
-        function = self._decode_tokens if features is None else self._decode_compiled
-        decoded = np.asarray(self._run("decoder", function, padded, counts))[:, :samples]
+        decoded = np.asarray(self._padded.decode(values, counts, self._say))[:, :samples]
         return jax.device_put(clear_padding(decoded, counts * self.hop_length))
-
-    @cached_property
-    def _folded(self) -> dict:
-        return jax.device_put(fold(self.params, self.config))
-
-    def _bucket(self, frames: int) -> int:
-        return bucket_tokens(frames, self.frame_rate)
-
-    @staticmethod
-    def _padded(values: np.ndarray, frames: int) -> np.ndarray:
-        if frames == values.shape[1]:
-            return values
-        widths = [(0, 0), (0, frames - values.shape[1])] + [(0, 0)] * (values.ndim - 2)
-        return np.pad(values, widths)
-
-    def _decode_tokens(self, folded: dict, tokens: np.ndarray, lengths: np.ndarray) -> Array:
-        return self._decode_compiled(folded, self._dequantize_compiled(folded, tokens), lengths)
-
-    def _run(
-        self, part: str, function: Callable[..., Any], padded: np.ndarray, counts: np.ndarray
-    ) -> Any:
-        """The outputs of a part of the network for padded clips and how much of each is real."""
-        batch, size = padded.shape[:2]
-        seconds = size / (self.sample_rate if part == "encoder" else self.frame_rate)
-        clips = "" if batch == 1 else f", {batch} clips at a time"
-        line = f"compiling the {part} for up to {seconds:.3g} s of audio{clips}"
-        return self._compiled.run(
-            (part, batch, size),
-            partial(self._say, line),
-            lambda: function(self._folded, padded, counts.astype(np.int32)),
-        )
 
     def _say(self, line: str) -> None:
         if self.on_compile is not None:

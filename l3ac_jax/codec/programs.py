@@ -1,25 +1,34 @@
-"""Functions of the network, compiled for inference."""
+"""Functions of the network, compiled for inference: once for all codecs of a configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cached_property
+import threading
+from collections.abc import Callable, Hashable
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
 
+from l3ac_jax.codec.compiled import CompiledPrograms
+from l3ac_jax.config import CodecConfig
+from l3ac_jax.model.network import Network
 from l3ac_jax.model.precision import PRODUCTS, Precision, Products, stated_products
 from l3ac_jax.system.compilation import product_options
+from l3ac_jax.system.forks import require_no_fork
 from l3ac_jax.system.jax_settings import own_settings
 
-__all__ = ["Program"]
+__all__ = ["NetworkPrograms", "Program", "network_programs"]
+
+# Configurations whose programs are kept when no codec has them any more: a process that makes its
+# codec anew for each request compiles once.
+KEPT_CONFIGURATIONS = 8
 
 
 class Program:
     """A function compiled for each shape of its arguments, with products as `precision` says.
 
     JAX's settings of the process change nothing in it. `options` are the compiler's, by default
-    those for products.
+    those for products. Raises ForkError in a process that was forked from one that computed.
     """
 
     def __init__(
@@ -31,21 +40,63 @@ class Program:
         self.function = function
         self._products: Products = PRODUCTS[precision]
         self._options = options
+        self._jitted: Any = None
 
     def __call__(self, *arguments: Any) -> Any:
+        require_no_fork()
         with own_settings():
-            return self._jitted(*arguments)
+            return self._compiled()(*arguments)
 
     def lowered(self, *arguments: Any) -> str:
         """What would be compiled for such arguments, as StableHLO."""
         with own_settings():
-            return self._jitted.lower(*arguments).as_text()
+            return self._compiled().lower(*arguments).as_text()
 
-    @cached_property
-    def _jitted(self) -> Any:
-        def function(*arguments: Any) -> Any:
-            with stated_products(self._products):
-                return self.function(*arguments)
+    def _compiled(self) -> Any:
+        with _making:  # of two functions, each would be compiled
+            if self._jitted is None:
+                options = product_options() if self._options is None else self._options
+                self._jitted = jax.jit(self._stated, compiler_options=options)
+            return self._jitted
 
-        options = product_options() if self._options is None else self._options
-        return jax.jit(function, compiler_options=options)
+    def _stated(self, *arguments: Any) -> Any:
+        with stated_products(self._products):
+            return self.function(*arguments)
+
+
+_making = threading.Lock()
+
+
+class NetworkPrograms:
+    """The programs of a configuration, whatever the parameters are, and which are compiled."""
+
+    def __init__(self, config: CodecConfig, precision: Precision):
+        self.compiled = CompiledPrograms()
+        self._network = Network(config, folded=True, blocked=True)
+        self._precision: Precision = precision
+        self._programs: dict[Hashable, Program] = {}
+
+    def program(self, function: Callable[..., Any], *options: Hashable) -> Program:
+        """`function(network, *options, folded parameters, ...)` of the network for inference."""
+        with _making:
+            key = (function, options)
+            if key not in self._programs:
+                bound = partial(function, self._network, *options)
+                self._programs[key] = Program(bound, self._precision)
+            return self._programs[key]
+
+
+@lru_cache(KEPT_CONFIGURATIONS)
+def _network_programs(config: CodecConfig, precision: Precision) -> NetworkPrograms:
+    return NetworkPrograms(config, precision)
+
+
+def network_programs(config: CodecConfig, precision: Precision) -> NetworkPrograms:
+    """Those of this process: the same object for the same configuration and precision."""
+    with _making:
+        return _network_programs(config, precision)
+
+
+def forget_programs() -> None:
+    """Codecs made from now on compile anew."""
+    _network_programs.cache_clear()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from time import monotonic
 from typing import Any, Self
 
 import jax
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from l3ac_jax.system.cache import cache_folder
 
@@ -21,15 +22,22 @@ FOUND = "/jax/compilation_cache/cache_hits"
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
-def keep_compiled_programs() -> None:
-    """Turn on JAX's persistent compilation cache, in the user's cache folder.
+def keep_compiled_programs() -> Path:
+    """Keep what JAX compiles in this process between runs, in the user's cache; gives the folder.
 
-    $JAX_COMPILATION_CACHE_DIR, JAX's own variable, has precedence.
+    It is JAX's persistent compilation cache, as the commands use it: what an earlier process has
+    compiled, for whatever model and length, is read instead. A folder that JAX has been told to use
+    (jax_compilation_cache_dir, $JAX_COMPILATION_CACHE_DIR) has precedence. What has been compiled
+    before the call is not kept.
     """
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
+    chosen = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    folder = Path(chosen or cache_folder() / "compiled")
+    if not chosen:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        reset_cache()  # JAX looks for a folder when it first compiles, and not again
     # The default of one second leaves out programs that take long enough to be noticed.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    return folder
 
 
 @cache

@@ -11,6 +11,7 @@ import os
 import warnings
 
 from l3ac_jax.errors import UserError
+from l3ac_jax.system.forks import jax_has_begun
 
 __all__ = ["DeviceMemoryWarning", "take_memory_as_needed"]
 
@@ -34,7 +35,7 @@ def take_memory_as_needed(share: float | None = None) -> None:
     """
     if share is not None and not 0 < share <= 1:
         raise UserError(f"the share of the GPU's memory must be above 0 and at most 1, got {share}")
-    if _has_begun():
+    if jax_has_begun():
         if share is not None:
             warnings.warn(
                 "JAX has begun to compute, and has taken its memory: its share of the GPU is set "
@@ -46,11 +47,3 @@ def take_memory_as_needed(share: float | None = None) -> None:
     os.environ.setdefault(_AS_NEEDED, "false")
     if share is not None:
         os.environ[_SHARE] = f"{share:g}"
-
-
-def _has_begun() -> bool:
-    """Whether JAX has started its devices. What asks JAX itself would start them."""
-    from jax._src import xla_bridge
-
-    begun = getattr(xla_bridge, "backends_are_initialized", None)
-    return begun is not None and begun()

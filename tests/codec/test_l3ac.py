@@ -7,6 +7,7 @@ import pytest
 
 from l3ac_jax.codec.buckets import bucket_tokens
 from l3ac_jax.codec.l3ac import L3AC
+from l3ac_jax.codec.programs import forget_programs
 from tests.model.oracle import codec_of, pair, shared_codec
 from tests.quick import rms, speech
 from tests.rounding import assert_same_tokens
@@ -57,6 +58,7 @@ def test_a_clip_in_a_padded_batch_gives_what_it_gives_alone(any_codec):
 
 
 def test_many_lengths_compile_a_handful_of_times():
+    forget_programs()
     codec = codec_of("baseline")
     compilations = []
     jax.monitoring.register_event_duration_secs_listener(
@@ -169,6 +171,7 @@ def test_decode_audio_takes_exactly_one_input(codec):
 
 
 def test_a_new_length_is_announced_before_it_is_compiled():
+    forget_programs()
     codec = codec_of("baseline")
     lines = []
     codec.on_compile = lines.append

@@ -69,7 +69,7 @@ def test_features_of_a_published_size_are_in_pieces_what_they_are_in_one_pass(
     seconds, hop = 5, codec.config.encoder_hop
     audio = speech(seconds * codec.sample_rate // hop * hop)
     network = Network(codec.config, folded=True, blocked=True)
-    params = {"params": codec._folded}
+    params = {"params": codec._folded()}
     encode = jax.jit(partial(network.apply, method=lambda module, *x: module.encoder(*x)))
     whole = np.asarray(encode(params, audio, np.array([audio.shape[1]])))[0]
     encoder = codec.long_encoder

@@ -10,6 +10,7 @@ import soundfile as sf
 
 import l3ac_jax
 from l3ac_jax.codec.l3ac import L3AC
+from l3ac_jax.codec.programs import forget_programs
 
 TOKENS = 5
 AUDIO = Path(__file__).parents[1] / "fixtures" / "librivox_sense_0870.wav"
@@ -21,8 +22,8 @@ def programs(codec: L3AC) -> list[str]:
     audio = np.zeros((1, samples), np.float32)
     features = np.zeros((1, TOKENS, codec.config.feature_dim), np.float32)
     return [
-        codec._encode_compiled.lowered(codec._folded, audio, count * codec.hop_length),
-        codec._decode_compiled.lowered(codec._folded, features, count),
+        codec._padded.encoder.lowered(codec._folded(), audio, count * codec.hop_length),
+        codec._padded.decoder.lowered(codec._folded(), features, count),
     ]
 
 
@@ -61,6 +62,7 @@ def test_settings_of_the_process_change_nothing():
     plain = l3ac_jax.get_model("small")
     tokens, text = np.asarray(plain.encode(audio)), programs(plain)
     decoded = np.asarray(plain.decode(tokens))
+    forget_programs()
     with other_settings():
         codec = l3ac_jax.get_model("small")
         assert programs(codec) == text

@@ -26,12 +26,11 @@ from jaxtyping import Array, Float, Int
 from l3ac_jax.codec.long.encoding import CONVOLUTION_SECONDS, TRANSFORMER_SECONDS
 from l3ac_jax.codec.long.pieces import Geometry, Own, Pieces, Signal
 from l3ac_jax.codec.long.spool import Spool
-from l3ac_jax.codec.programs import Program
+from l3ac_jax.codec.programs import NetworkPrograms, Program
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.model import ops
 from l3ac_jax.model.decoder import ByStage
 from l3ac_jax.model.network import Network
-from l3ac_jax.model.precision import Precision
 
 __all__ = ["LongDecoder"]
 
@@ -46,13 +45,10 @@ Values = Int[np.ndarray, " n"] | Float[np.ndarray, "n f"]
 class LongDecoder:
     """The decoder, compiled for pieces; `folded` gives the folded parameters."""
 
-    def __init__(self, config: CodecConfig, folded: Callable[[], dict], precision: Precision):
-        self._config, self._folded = config, folded
-        self._precision: Precision = precision
+    def __init__(self, config: CodecConfig, folded: Callable[[], dict], programs: NetworkPrograms):
+        self._config, self._folded, self._programs = config, folded, programs
         self._bound = Network(config).bind({})
-        self._network = Network(config, folded=True, blocked=True)
-        self._transform = Program(partial(_transform, self._network), precision)
-        self._programs: dict[tuple[int, int], Callable[..., Any]] = {}
+        self._transform = programs.program(_transform)
         # Frames for one frame of the decoder's input: in each stage, in the audio, and at each cut
         # (see Decoder), which is behind a stage but before its upsampling.
         self._rates = list(accumulate(config.decoder.rates, mul, initial=1))
@@ -151,12 +147,8 @@ class LongDecoder:
 
         return _through(Pieces(geometry, apply), frames)
 
-    def _program(self, cut: int, stage: int) -> Callable[..., Any]:
-        if (cut, stage) not in self._programs:
-            compute = _finish if stage == self._stages else _survey
-            program = Program(partial(compute, self._network, cut, stage), self._precision)
-            self._programs[cut, stage] = program
-        return self._programs[cut, stage]
+    def _program(self, cut: int, stage: int) -> Program:
+        return self._programs.program(_finish if stage == self._stages else _survey, cut, stage)
 
 
 class _ClipStatistics:

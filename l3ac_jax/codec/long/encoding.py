@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from l3ac_jax.codec.long.pieces import Geometry, Own, Pieces, Signal
-from l3ac_jax.codec.programs import Program
+from l3ac_jax.codec.programs import NetworkPrograms
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.model import ops
 from l3ac_jax.model.network import Network
-from l3ac_jax.model.precision import Precision
 
 __all__ = [
     "CONVOLUTION_SECONDS",
@@ -48,11 +46,10 @@ class Encoded(NamedTuple):
 class LongEncoder:
     """The encoder, compiled for pieces; `folded` gives the folded parameters."""
 
-    def __init__(self, config: CodecConfig, folded: Callable[[], dict], precision: Precision):
+    def __init__(self, config: CodecConfig, folded: Callable[[], dict], programs: NetworkPrograms):
         self._folded, self._hop, self._features = folded, config.hop_length, config.feature_dim
-        network, bound = Network(config, folded=True, blocked=True), Network(config).bind({})
-        self._convolve = Program(partial(_convolve, network), precision)
-        self._quantize = Program(partial(_quantize, network), precision)
+        bound = Network(config).bind({})
+        self._convolve, self._quantize = programs.program(_convolve), programs.program(_quantize)
         self._encoder_hop, self._compress = config.encoder_hop, config.transformer.compress_rate
         samples = CONVOLUTION_SECONDS * config.sample_rate
         self._samples = Geometry.of(bound.encoder.reach, config.encoder_hop, 1, samples)
