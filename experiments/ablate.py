@@ -75,7 +75,7 @@ def ablate(options: Options, overrides: list[str]) -> int:
     from l3ac_jax.evaluation.ablation import plan_runs, read_variants
     from l3ac_jax.evaluation.clips import choose_clips, find_clips
     from l3ac_jax.plots.figures import new_figure
-    from l3ac_jax.system.folders import FolderInUseError, exclusive
+    from l3ac_jax.system.locks import FolderInUseError, exclusive
 
     _check(options)
     variants = read_variants(options.configs, overrides, options.base, options.steps)

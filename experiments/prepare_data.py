@@ -71,9 +71,11 @@ def prepare(
         overwrite: begin anew in a TARGET that was begun with other input
     """
     # Only here: they need packages of the extra `train`.
+    from l3ac_jax.audio.endings import AUDIO_ENDINGS, left_alone
     from l3ac_jax.data import prepare as preparation
     from l3ac_jax.data.dataset import SKIPPED_FILE
     from l3ac_jax.data.recordings import Cut
+    from l3ac_jax.system.trees import find_files
 
     if piece_seconds is None:
         piece_seconds = PIECE_SECONDS.get(corpus)
@@ -97,6 +99,9 @@ def prepare(
     if reasons:
         counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
         print(f"{len(skipped)} skipped, listed in {target / SKIPPED_FILE}: {counts}")
+    if corpus == "folder":
+        for line in left_alone(find_files(source, AUDIO_ENDINGS).others):
+            print(line)
 
 
 def _check(cut: Cut, workers: int | None) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "MissingPackageError",
     "ModelNotFoundError",
     "OutputError",
+    "PlatformError",
     "PrepareError",
     "RecordError",
     "ReferenceCodecError",
@@ -97,6 +98,10 @@ class ModelNotFoundError(UserError):
 
 class OutputError(UserError):
     """A path that cannot be written; the message names it and says why."""
+
+
+class PlatformError(UserError):
+    """What this operating system does not have; the message says what needs it."""
 
 
 class PrepareError(UserError):

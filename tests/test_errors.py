@@ -1,5 +1,6 @@
 """Every kind of error that is the user's is raised by something that a user can do."""
 
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,9 @@ from l3ac_jax.evaluation.codecs import nearest_references
 from l3ac_jax.evaluation.comparison import measured_rows
 from l3ac_jax.evaluation.listening_page import write_listening_page
 from l3ac_jax.evaluation.report import Report, read_report, write_report
+from l3ac_jax.system import forks
 from l3ac_jax.system.files import check_output
+from l3ac_jax.system.locks import exclusive
 from l3ac_jax.system.packages import needs_extra
 from l3ac_jax.system.trees import check_trees
 from l3ac_jax.tokens.bitstream.files import load
@@ -74,6 +77,21 @@ def spool_without_a_temporary_folder(folder: Path) -> None:
         tempfile.tempdir = before
 
 
+def lock_without_locks(folder: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "fcntl", None)
+        with exclusive(folder / "lock"):
+            pass
+
+
+def compute_in_a_fork(_: Path) -> None:
+    forks._forked = True
+    try:
+        forks.require_no_fork()
+    finally:
+        forks._forked = False
+
+
 MISTAKES = {
     errors.ArgumentError: lambda _: checked_audio(np.zeros((1, 9), np.int16)),
     errors.AudioError: lambda folder: read_audio(folder / "nowhere.wav"),
@@ -83,11 +101,13 @@ MISTAKES = {
     errors.CurvesError: read_curves,
     errors.DatasetError: lambda folder: read_dataset_info(folder, "folder"),
     errors.DownloadError: lambda _: download_weights("2kbps"),
+    errors.ForkError: compute_in_a_fork,
     errors.LayoutError: lambda folder: find_recordings("folder", folder),
     errors.ListeningPageError: write_a_page_of_nothing,
     errors.MissingPackageError: import_what_is_not_there,
     errors.ModelNotFoundError: lambda folder: load_params(str(folder)),
     errors.OutputError: lambda folder: check_output(folder, overwrite=True),
+    errors.PlatformError: lock_without_locks,
     errors.PrepareError: prepare_into_a_file,
     errors.RecordError: lambda _: Record(b"no record"),
     errors.ReferenceCodecError: lambda _: nearest_references(["mp3"], [6000]),

@@ -46,6 +46,30 @@ def test_the_codec_needs_no_extra():
     )
 
 
+# What Python has on POSIX alone.
+POSIX = ("fcntl", "grp", "posix", "pty", "pwd", "resource", "termios", "tty")
+WITHOUT_POSIX = f"""
+import pathlib, os, subprocess, tempfile, threading  # which have ways of their own without POSIX
+import sys, importlib, jax, orbax.checkpoint, huggingface_hub, soundfile
+for name in {POSIX}: sys.modules[name] = None
+for name in ("register_at_fork", "fork", "pathconf", "sched_getaffinity", "killpg"):
+    if hasattr(os, name): delattr(os, name)
+"""
+
+
+def test_files_are_encoded_and_decoded_without_what_windows_lacks(tmp_path):
+    recording = Path(__file__).parent / "fixtures" / "misc_crow.flac"
+    run(
+        f"{WITHOUT_POSIX}\nfrom l3ac_jax.cli.main import main\n"
+        f"tokens, audio = {str(tmp_path / 'a.l3ac')!r}, {str(tmp_path / 'a.wav')!r}\n"
+        f"assert main(['encode', {str(recording)!r}, tokens]) == 0\n"
+        "assert main(['decode', tokens, audio]) == 0\n"
+        "for name in ('cli.folders', 'cli.tokens', 'tokens.dataset.reader', 'weights.folder'):\n"
+        "    importlib.import_module(f'l3ac_jax.{name}')\n"
+    )
+    assert (tmp_path / "a.wav").exists()
+
+
 @pytest.mark.parametrize("module", ["data.loader", "data.prepare", "training.trainer"])
 def test_training_without_its_packages_names_the_extra(module):
     program = f"import importlib\ntry: importlib.import_module('l3ac_jax.{module}')\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,18 +20,19 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from l3ac_jax.audio.endings import AUDIO_ENDINGS, left_alone
 from l3ac_jax.audio.files import FORMATS, check_audio_format, choose_subtype
 from l3ac_jax.audio.stream import AudioReader, open_reader
 from l3ac_jax.cli.command import DeviceOptions, loaded, note, recorded_model
 from l3ac_jax.cli.run import FAILED, Interrupted
 from l3ac_jax.errors import UserError
 from l3ac_jax.system.background import ahead
+from l3ac_jax.system.plans import Plan, plan_jobs
 from l3ac_jax.system.trees import (
     Found,
     Job,
     check_trees,
     find_files,
-    jobs,
     make_folder,
     remove_leftovers,
 )
@@ -42,9 +43,6 @@ from l3ac_jax.tokens.format import EncodedAudio
 if TYPE_CHECKING:
     from l3ac_jax.codec.l3ac import L3AC
     from l3ac_jax.codec.many.batches import DecodedRecording
-
-# What libsndfile reads, by the usual endings.
-AUDIO = {*FORMATS, ".aif", ".aifc", ".aiff", ".au", ".caf", ".rf64", ".snd", ".w64"}
 
 Results = Callable[[list[Path]], Iterator[tuple[Path, Any]]]
 
@@ -61,7 +59,7 @@ def encode_folder(
     input: Path, output: Path, model: str, entropy: Entropy, overwrite: bool, device: DeviceOptions
 ) -> int:
     """Audio files to `.l3ac` files. Returns 1 when some of them failed."""
-    work = _plan(input, output, AUDIO, lambda _: SUFFIX, overwrite)
+    work = _plan(input, output, AUDIO_ENDINGS, lambda _: SUFFIX, overwrite)
 
     def results(sources: list[Path]) -> Iterator[tuple[Path, EncodedAudio | Exception]]:
         from l3ac_jax.codec.many.batches import encode_files
@@ -123,7 +121,7 @@ def reconstruct_folder(
             return f".{format}"
         return file.suffix if file.suffix.lower() in FORMATS else ".wav"
 
-    work = _plan(input, output, AUDIO, ending, overwrite)
+    work = _plan(input, output, AUDIO_ENDINGS, ending, overwrite)
 
     def results(sources: list[Path]) -> Iterator[tuple[Path, DecodedRecording | Exception]]:
         from l3ac_jax.codec.many.batches import decode_all, encode_files
@@ -153,18 +151,18 @@ def _write(
 def _plan(
     input: Path,
     output: Path,
-    endings: set[str],
+    endings: Collection[str],
     ending: Callable[[Path], str],
     overwrite: bool,
 ) -> _Work:
     """What there is to do. Raises TreeError for folders on which nothing can be done."""
     check_trees(input, output)
     found = find_files(input, endings)
-    planned = jobs(input, output, found.files, ending)
-    removed = remove_leftovers(planned)
+    plan = plan_jobs(input, output, found.files, ending)
+    removed = remove_leftovers(plan.jobs)
     if removed:
         note(f"{output}: removed {_count(removed, 'unfinished file')} of an earlier run")
-    return _Work(output, found, planned, overwrite)
+    return _Work(output, found, plan, overwrite)
 
 
 @dataclass
@@ -173,16 +171,16 @@ class _Work:
 
     output: Path
     found: Found
-    planned: list[Job]
+    plan: Plan
     overwrite: bool
     written: list[Written] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def run(self, done: str, results: Results, write: Callable[[Job, Any], Written]) -> int:
         """Make the files that are not there yet, say what was `done`, and return the exit code."""
-        todo = [job for job in self.planned if self.overwrite or not job.target.exists()]
-        skipped = len(self.planned) - len(todo)
-        self.failures += map(str, self.found.unreadable)
+        todo = [job for job in self.plan.jobs if self.overwrite or not job.target.exists()]
+        skipped = len(self.plan.jobs) - len(todo)
+        self.failures += map(str, [*self.found.unreadable, *self.plan.refused])
         for loop in self.found.loops:
             note(f"{loop}: left out: it is a link to a folder that it is in")
         try:
@@ -195,6 +193,8 @@ class _Work:
                 f"{'begins anew' if self.overwrite else 'goes on with the rest'}"
             ) from None
         note(self._summary(done, skipped))
+        for line in left_alone(self.found.others):
+            note(line)
         self._list_failures()
         return FAILED if self.failures else 0
 

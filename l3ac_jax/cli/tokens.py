@@ -9,6 +9,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from l3ac_jax.audio.endings import AUDIO_ENDINGS, left_alone
 from l3ac_jax.cli.command import (
     DEFAULT_DEVICE,
     Device,
@@ -18,7 +19,6 @@ from l3ac_jax.cli.command import (
     loaded,
     note,
 )
-from l3ac_jax.cli.folders import AUDIO
 from l3ac_jax.cli.run import FAILED, Interrupted
 from l3ac_jax.config import DEFAULT_MODEL
 from l3ac_jax.errors import TokenDatasetError
@@ -61,7 +61,7 @@ def tokens(
         device: How a GPU is used.
     """
     form = "levels" if levels else "tokens"
-    plan = plan_dataset(input, output, AUDIO, form, shard_tokens, overwrite)
+    plan = plan_dataset(input, output, AUDIO_ENDINGS, form, shard_tokens, overwrite)
     for loop in plan.found.loops:
         note(f"{loop}: left out: it is a link to a folder that it is in")
     try:
@@ -69,6 +69,8 @@ def tokens(
     except KeyboardInterrupt:
         raise Interrupted(_state(output, overwrite)) from None
     note(f"{output}: {_summary(index, model)}")
+    for line in left_alone(plan.found.others):
+        note(line)
     if not index.failures:
         return 0
     note(f"l3ac-jax: {_count(index.failures, 'file')} failed: see {output / FAILURES_FILE}")

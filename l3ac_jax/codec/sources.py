@@ -48,6 +48,8 @@ def _name(file: BinaryIO) -> str:
 
 
 def _copy(source: BinaryIO, target: BinaryIO, name: str) -> None:
+    if getattr(source, "closed", False):
+        raise ArgumentError(f"{name}: is closed")
     try:
         while block := source.read(shutil.COPY_BUFSIZE):  # pyright: ignore
             if not isinstance(block, bytes | bytearray | memoryview):

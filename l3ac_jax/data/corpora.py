@@ -14,12 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from l3ac_jax.audio.endings import AUDIO_ENDINGS
 from l3ac_jax.config.data import CorpusName, Split
 from l3ac_jax.data.recordings import Recording
 from l3ac_jax.errors import LayoutError
 from l3ac_jax.system.trees import walk
-
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"})
 
 
 def find_recordings(
@@ -174,10 +173,10 @@ def _folder(source: Path, held_out: float) -> Iterator[Recording]:
         path
         for _, paths in _folders(source)
         for path in paths
-        if path.suffix.lower() in AUDIO_SUFFIXES
+        if path.suffix.lower() in AUDIO_ENDINGS
     )
     if not paths:
-        raise LayoutError(f"{source}: has no WAV, FLAC, OGG or MP3 files, here or below")
+        raise LayoutError(f"{source}: has no audio files that can be read, here or below")
     validation = _held_out_folders([path.parent.relative_to(source) for path in paths], held_out)
     for path in paths:
         place = path.relative_to(source)

@@ -32,7 +32,7 @@ from l3ac_jax.data.shard import (
 )
 from l3ac_jax.errors import OutputError, PrepareError, SourceError
 from l3ac_jax.system.files import complete_file
-from l3ac_jax.system.folders import FolderInUseError, exclusive
+from l3ac_jax.system.locks import FolderInUseError, exclusive
 from l3ac_jax.system.processes import SPAWN, make_pool
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from l3ac_jax.audio.files import FORMATS, read_audio, resample
+from l3ac_jax.audio.endings import AUDIO_ENDINGS
+from l3ac_jax.audio.files import read_audio, resample
 from l3ac_jax.errors import ArgumentError, TreeError
 from l3ac_jax.system.trees import find_files
 
@@ -52,7 +53,7 @@ def find_clips(data: str | os.PathLike[str]) -> list[EvaluationClip]:
         return [EvaluationClip(data.name, data.resolve().parent.name, data)]
     if not data.is_dir():
         raise TreeError(f"{data}: is neither a folder nor a file")
-    found = find_files(data, FORMATS)
+    found = find_files(data, AUDIO_ENDINGS)
     if found.unreadable:
         raise found.unreadable[0]
     own = data.resolve().name

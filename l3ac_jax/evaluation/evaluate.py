@@ -29,7 +29,7 @@ from l3ac_jax.evaluation.journal import Journal
 from l3ac_jax.evaluation.report import ClipScores, Codec, Report, write_report
 from l3ac_jax.evaluation.scoring import SIGNAL_SCORES, Extras, ScoringJob, score_jobs
 from l3ac_jax.evaluation.summaries import CodedClip, summarize, write_csv
-from l3ac_jax.system.folders import FolderInUseError, exclusive
+from l3ac_jax.system.locks import FolderInUseError, exclusive
 
 __all__ = ["AUDIO_FOLDER", "ReportProgress", "Settings", "audio_path", "check_out", "evaluate"]
 

@@ -1,8 +1,7 @@
-"""Folders that appear complete or not at all, and folders that one process at a time may use."""
+"""Folders that appear complete or not at all."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from l3ac_jax.errors import OutputError
+from l3ac_jax.system.files import check_length
 
 
 @contextmanager
@@ -26,16 +26,18 @@ def complete_folder(
     does not let it be written.
     """
     target = Path(target).resolve()
+    check_length(target)
     check_target(target, overwrite, replaceable)
-    # Not tempfile: its folders are closed to other users.
-    token = secrets.token_hex(4)
-    new = target.with_name(f".{target.name}.new-{token}")
+    # Not tempfile: its folders are closed to other users. Short names: the target's may be as long
+    # as the file system allows.
+    token = secrets.token_hex(8)
+    new = target.with_name(f".l3ac-jax.{token}.new")
     try:
         new.mkdir(parents=True)
         yield new
         # Again: the block may have taken minutes.
         check_target(target, overwrite, replaceable)
-        _put_in_place(new, target, target.with_name(f".{target.name}.old-{token}"))
+        _put_in_place(new, target, target.with_name(f".l3ac-jax.{token}.old"))
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
     finally:
@@ -73,21 +75,3 @@ def _put_in_place(new: Path, target: Path, old: Path) -> None:
         old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
-
-
-class FolderInUseError(RuntimeError):
-    """A lock that another process holds."""
-
-
-@contextmanager
-def exclusive(lock: Path) -> Iterator[None]:
-    """Holds a lock file; the system lets go of that of a killed process.
-
-    Raises FolderInUseError if another process holds it, OSError if it cannot be written.
-    """
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FolderInUseError(str(lock)) from None
-        yield

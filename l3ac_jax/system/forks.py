@@ -1,4 +1,4 @@
-"""Processes that were forked after JAX had begun to compute: there it waits for ever.
+"""Processes that were forked after JAX had started its devices: there it waits for ever.
 
 A fork copies one thread. JAX's own are not there in the new process, and what they are to compute
 is never done.
@@ -24,10 +24,10 @@ def jax_has_begun() -> bool:
 
 
 def require_no_fork() -> None:
-    """Raise ForkError in a process that was forked from one in which JAX had begun to compute."""
+    """Raise ForkError in a process whose parent had used JAX before it was forked."""
     if _forked:
         raise ForkError(
-            "this process was forked from one in which JAX had computed already, and JAX would "
+            "this process was forked from one in which JAX was in use already, and here JAX would "
             'wait for ever: start workers with "spawn" or "forkserver" '
             '(multiprocessing.get_context("spawn"); for the num_proc of datasets, '
             'multiprocess.set_start_method("spawn")), or compute nothing before the fork'

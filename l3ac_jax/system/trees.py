@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from l3ac_jax.errors import OutputError, TreeError
-from l3ac_jax.system.files import check_output
+from l3ac_jax.system.files import Temporary, check_output
 
 __all__ = [
     "Found",
     "Job",
     "check_trees",
     "find_files",
-    "jobs",
+    "in_words",
     "make_folder",
     "remove_leftovers",
     "walk",
 ]
 
-TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.part")  # as files.complete_file has it
+SHOWN = 8  # endings that are told of
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ class Found:
     files: list[Path]
     unreadable: list[TreeError]
     loops: list[Path]  # links to folders that they are in
+    others: Counter[str]  # files with other endings (small letters), by ending
 
 
 def check_trees(source: Path, target: Path) -> None:
@@ -70,19 +70,31 @@ def find_files(root: Path, endings: Collection[str]) -> Found:
     files: list[Path] = []
     unreadable: list[TreeError] = []
     loops: list[Path] = []
+    others: Counter[str] = Counter()
 
     def leave_out(error: OSError) -> None:
         unreadable.append(TreeError(f"{error.filename}: cannot be read: {error.strerror}"))
 
     for folder, names in walk(root, leave_out, loops.append):
-        files += [
-            folder.relative_to(root) / name
-            for name in names
-            if Path(name).suffix.lower() in endings
-        ]
+        for name in names:
+            ending = Path(name).suffix.lower()
+            if ending in endings:
+                files.append(folder.relative_to(root) / name)
+            else:
+                others[ending] += 1
     if not files and not unreadable:
-        raise TreeError(f"{root}: holds no files that end with {', '.join(sorted(endings))}")
-    return Found(sorted(files), unreadable, loops)
+        held = f", but {in_words(others)}" if others else ""
+        raise TreeError(f"{root}: holds no files that end with {', '.join(sorted(endings))}{held}")
+    return Found(sorted(files), unreadable, loops, others)
+
+
+def in_words(endings: Counter[str]) -> str:
+    """Numbers of files by ending, most first: "3 .txt, 1 without ending"."""
+    shown = [
+        f"{count} {ending or 'without ending'}" for ending, count in endings.most_common(SHOWN)
+    ]
+    more = endings.total() - sum(count for _, count in endings.most_common(SHOWN))
+    return ", ".join([*shown, f"{more} with other endings"] if more else shown)
 
 
 def walk(
@@ -116,58 +128,32 @@ def _is_loop(folder: Path) -> bool:
     return any(parent.resolve().is_relative_to(pointed_at) for parent in folder.absolute().parents)
 
 
-def jobs(
-    source: Path, target: Path, files: Iterable[Path], ending: Callable[[Path], str]
-) -> list[Job]:
-    """The same tree under `target`, where each file has the ending that `ending` gives it.
-
-    Files that would then have the same name get the new ending behind their own: a.wav and a.flac
-    become a.wav.l3ac and a.flac.l3ac. A name therefore never stands for another file than it did
-    in an earlier run with fewer files. Raises TreeError where that is not enough.
-    """
-    same: dict[str, list[Path]] = defaultdict(list)
-    for file in files:
-        # some file systems do not tell capitals from small letters
-        same[str(file.with_suffix(ending(file))).casefold()].append(file)
-    names = {
-        file: file.with_suffix(ending(file))
-        if len(alike) == 1
-        else file.with_name(file.name + ending(file))
-        for alike in same.values()
-        for file in alike
-    }
-    taken: dict[str, Path] = {}
-    for file, name in names.items():
-        other = taken.setdefault(str(name).casefold(), file)
-        if other != file:
-            raise TreeError(f"{source}: {other} and {file} would both become {target / name}")
-    return [Job(source / file, target / names[file]) for file in sorted(names)]
-
-
 def remove_leftovers(planned: Iterable[Job]) -> int:
     """Remove the temporary files that killed processes have left of these targets; their number."""
-    names: dict[Path, set[str]] = defaultdict(set)
+    digests: dict[Path, set[str]] = defaultdict(set)
     for job in planned:
-        names[job.target.parent].add(job.target.name)
+        digests[job.target.parent].add(Temporary.of(job.target.name).digest)
     removed = 0
-    for folder in names:
-        for path in _temporary_files(folder, names[folder]):
+    for folder in digests:
+        for path in _temporary_files(folder, digests[folder]):
             with contextlib.suppress(OSError):
                 path.unlink()
                 removed += 1
     return removed
 
 
-def _temporary_files(folder: Path, targets: Collection[str]) -> Iterator[Path]:
+def _temporary_files(folder: Path, digests: Collection[str]) -> Iterator[Path]:
     if not folder.is_dir():
         return
     for path in list(folder.glob(".*.part")):
-        match = TEMPORARY.fullmatch(path.name)
-        if match and match["name"] in targets and not _is_running(int(match["process"])):
+        temporary = Temporary.parse(path.name)
+        if temporary and temporary.digest in digests and not _is_running(temporary.process):
             yield path
 
 
 def _is_running(process: int) -> bool:
+    if os.name == "nt":  # where a file that is open cannot be removed, and 0 is no harmless signal
+        return False
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -31,7 +31,7 @@ from l3ac_jax.errors import ConfigError, WeightsError
 from l3ac_jax.model.params import expected_params, flatten, in_words, mismatches
 from l3ac_jax.system.compilation import CompilationWatch, quick_compilation
 from l3ac_jax.system.files import complete_file
-from l3ac_jax.system.folders import FolderInUseError, exclusive
+from l3ac_jax.system.locks import FolderInUseError, exclusive
 from l3ac_jax.training.checkpoints import Checkpoints
 from l3ac_jax.training.devices import Devices, all_devices
 from l3ac_jax.training.hyperparameters import Hyperparameters, make_hyperparameters

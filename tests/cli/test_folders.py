@@ -1,6 +1,7 @@
 """Commands on folders: the same tree, what is skipped, what fails, and runs that are killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -218,3 +219,33 @@ main(sys.argv[1:])
     run("reconstruct", folder, tmp_path / "out")
     run("reconstruct", folder, tmp_path / "at_once")
     assert contents(tmp_path / "out") == contents(tmp_path / "at_once")
+
+
+def test_what_is_left_alone_is_told(run, tmp_path, speech, capsys):
+    """A folder of which one file is done says so of the others, and what to do about them."""
+    source = tmp_path / "in"
+    source.mkdir()
+    speech.rename(source / "a.wav")
+    samples, rate = soundfile.read(source / "a.wav")
+    for name, format in (("b.sph", "NIST"), ("c.wave", "WAV"), ("d.mp2.voc", "VOC")):
+        soundfile.write(source / name, samples, rate, format=format, subtype="PCM_16")
+    for name in ("e.m4a", "f.M4A", "notes.txt"):
+        (source / name).write_bytes(b"something")
+    run("encode", source, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a.l3ac", "b.l3ac", "c.l3ac", "d.mp2.l3ac",
+    ]  # fmt: skip
+    told = capsys.readouterr().err
+    assert "left alone: 2 .m4a, 1 .txt\n" in told
+    assert "ffmpeg -i NAME.m4a NAME.flac" in told
+
+
+def test_a_name_that_becomes_too_long_costs_no_other_file(model_folder, run, tmp_path, speech):
+    source, limit = tmp_path / "in", os.pathconf(tmp_path, "PC_NAME_MAX")
+    source.mkdir()
+    for name in ("a.wav", f"{'n' * (limit - 4)}.wav", f"{'m' * (limit - 5)}.wav"):
+        shutil.copy(speech, source / name)
+    words = ["encode", source, tmp_path / "out", "--model", model_folder]
+    assert main(list(map(str, words))) == 1
+    done = {path.name for path in (tmp_path / "out").iterdir()}
+    assert done == {"a.l3ac", f"{'m' * (limit - 5)}.l3ac"}

@@ -335,7 +335,7 @@ def test_the_command_prints_a_summary(tmp_path, capsys):
     ("words", "message"),
     [
         (["folder", "{tmp}/none", "{tmp}/made"], "none: is not a folder"),
-        (["folder", "{tmp}", "{tmp}/made"], "has no WAV, FLAC, OGG or MP3 files"),
+        (["folder", "{tmp}", "{tmp}/made"], "has no audio files that can be read"),
         (["folder", "{tmp}", "{tmp}/made", "--piece-seconds", "0.05"], "--piece-seconds must be"),
         (["folder", "{tmp}", "{tmp}/made", "--workers", "0"], "--workers must be at least 1"),
         (["folder", "{tmp}", "{tmp}/made", "--silence-db", "3"], "--silence-db must be at most 0"),

@@ -13,6 +13,7 @@ from l3ac_jax.system.compilation import (
     CompilationNotice,
     CompilationTime,
     CompilationWatch,
+    keep_compiled_programs,
 )
 
 
@@ -144,3 +145,20 @@ def test_time_is_counted_for_programs_that_the_cache_did_not_have():
     record(REQUESTED)
     duration(COMPILED, 13.0)
     assert compiling.seconds == 18
+
+
+def test_programs_are_kept_from_the_call_on(command_cache, monkeypatch, tmp_path):
+    """Also where JAX has compiled before, and has found that it has no cache."""
+    monkeypatch.setenv("L3AC_JAX_CACHE", str(tmp_path / "cache"))
+    jax.jit(lambda x: x + 1)(1)
+    folder = keep_compiled_programs()
+    assert folder == tmp_path / "cache" / "compiled"
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.jit(lambda x: x + 2)(1)
+    assert list(folder.iterdir())
+
+
+def test_a_folder_that_jax_was_told_to_use_has_precedence(command_cache, tmp_path):
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    assert keep_compiled_programs() == tmp_path
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path)

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from l3ac_jax.errors import TreeError
-from l3ac_jax.system.trees import Job, check_trees, find_files, jobs, remove_leftovers
+from l3ac_jax.system.files import Temporary
+from l3ac_jax.system.trees import Job, check_trees, find_files, in_words, remove_leftovers
 
 
 def tree(root: Path, *names: str) -> Path:
@@ -18,20 +20,22 @@ def tree(root: Path, *names: str) -> Path:
     return root
 
 
-def names(source: list[str], ending: str = ".l3ac") -> dict[str, str]:
-    planned = jobs(Path("in"), Path("out"), map(Path, source), lambda _: ending)
-    return {
-        job.source.relative_to("in").as_posix(): job.target.relative_to("out").as_posix()
-        for job in planned
-    }
-
-
 def test_files_are_found_by_their_ending_in_all_folders_and_in_order(tmp_path):
     tree(tmp_path, "b.wav", "a/ü b.WAV", "a/c/d.flac", "a/text.txt", ".git/e.wav", "a/.hidden.wav")
     (tmp_path / "a" / "folder.wav").mkdir()
     found = find_files(tmp_path, {".wav", ".flac"})
     assert found.files == [Path("a/c/d.flac"), Path("a/ü b.WAV"), Path("b.wav")]
     assert not found.unreadable and not found.loops
+    assert found.others == {".txt": 1}
+
+
+def test_files_with_other_endings_are_counted(tmp_path):
+    tree(tmp_path, "a.wav", "b.M4A", "x/c.m4a", "x/README", "x/d.txt", ".hidden.m4a")
+    found = find_files(tmp_path, {".wav"})
+    assert found.others == {".m4a": 2, "": 1, ".txt": 1}
+    assert in_words(found.others) == "2 .m4a, 1 without ending, 1 .txt"
+    many = Counter({f".{number:02}": 1 for number in range(10)})
+    assert in_words(many).endswith("1 .07, 2 with other endings")
 
 
 def test_links_are_followed_and_loops_left_out(tmp_path):
@@ -65,35 +69,8 @@ def test_folders_that_cannot_be_read_are_named(tmp_path, unreadable):
 
 def test_a_folder_without_audio_is_refused(tmp_path):
     tree(tmp_path, "notes.txt")
-    with pytest.raises(TreeError, match=r"holds no files that end with \.flac, \.wav"):
+    with pytest.raises(TreeError, match=r"with \.flac, \.wav, but 1 \.txt$"):
         find_files(tmp_path, {".wav", ".flac"})
-
-
-def test_the_ending_is_replaced():
-    assert names(["a.wav", "x/a.flac", "b.tar.wav"]) == {
-        "a.wav": "a.l3ac",
-        "x/a.flac": "x/a.l3ac",
-        "b.tar.wav": "b.tar.l3ac",
-    }
-
-
-def test_names_that_would_be_the_same_keep_their_ending():
-    assert names(["a.wav", "a.flac", "A.mp3", "b.wav"]) == {
-        "a.wav": "a.wav.l3ac",
-        "a.flac": "a.flac.l3ac",
-        "A.mp3": "A.mp3.l3ac",
-        "b.wav": "b.l3ac",
-    }
-    # What they are decoded to cannot be the same.
-    assert names(["a.wav.l3ac", "a.flac.l3ac"], ".wav") == {
-        "a.wav.l3ac": "a.wav.wav",
-        "a.flac.l3ac": "a.flac.wav",
-    }
-
-
-def test_names_that_are_still_the_same_are_refused():
-    with pytest.raises(TreeError, match=r"would both become out/a\.wav\.l3ac"):
-        names(["a.wav", "a.flac", "a.wav.mp3"])
 
 
 @pytest.mark.parametrize("target", ["in", "in/out", ".", "in/../in/x", "link"])
@@ -116,20 +93,18 @@ def test_an_output_that_cannot_be_a_folder_is_refused(tmp_path):
 def test_only_what_dead_processes_left_of_these_targets_is_removed(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    tree(
-        tmp_path,
-        f".a.wav.{dead.pid}.part",
-        f"x/.b.wav.{os.getpid()}.part",
-        f".c.wav.{dead.pid}.part",  # no target of this run
-        f".a.wav.{os.getppid()}.part",  # its process is running
+
+    def part(name: str, process: int) -> str:
+        return str(Temporary.of(name)._replace(process=process))
+
+    removed = [part("a.wav", dead.pid), f"x/{part('b.wav', os.getpid())}"]
+    kept = [
+        part("c.wav", dead.pid),  # no target of this run
+        part("a.wav", os.getppid()),  # its process is running
         ".a.wav.part",
         "a.wav",
-    )
+    ]
+    tree(tmp_path, *removed, *kept)
     planned = [Job(Path("in"), tmp_path / name) for name in ("a.wav", "x/b.wav", "y/d.wav")]
     assert remove_leftovers(planned) == 2
-    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {
-        f".c.wav.{dead.pid}.part",
-        f".a.wav.{os.getppid()}.part",
-        ".a.wav.part",
-        "a.wav",
-    }
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == set(kept)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from l3ac_jax.errors import TokenDatasetError, UserError
-from l3ac_jax.system.folders import FolderInUseError, exclusive
+from l3ac_jax.system.locks import FolderInUseError, exclusive
 from l3ac_jax.system.trees import Found, check_trees, find_files, make_folder
 from l3ac_jax.tokens.dataset.index import Form, Index, describe, require_arrow
 from l3ac_jax.tokens.dataset.writer import LOCK, TokenWriter, check_target, clear

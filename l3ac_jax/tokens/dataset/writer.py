@@ -15,7 +15,7 @@ import numpy as np
 
 from l3ac_jax.errors import TokenDatasetError, UserError
 from l3ac_jax.model.levels import tokens_to_levels
-from l3ac_jax.system.files import complete_file
+from l3ac_jax.system.files import Temporary, complete_file
 from l3ac_jax.tokens.dataset.index import (
     INDEX,
     Description,
@@ -36,14 +36,14 @@ __all__ = ["FAILURES_FILE", "LOCK", "TokenWriter", "check_target", "clear"]
 
 FAILURES_FILE = "failures.tsv"
 LOCK = ".lock"
-OURS = re.compile(rf"\.?(tokens-\d+\.arrow|{INDEX}|{FAILURES_FILE})(\.\d+\.part)?|\{LOCK}")
+OURS = re.compile(rf"tokens-\d+\.arrow|{INDEX}|{FAILURES_FILE}|\{LOCK}")
 
 
 def check_target(folder: Path, overwrite: bool) -> None:
     """Raise TokenDatasetError unless a dataset can be begun there, or gone on with."""
     if not folder.exists():
         return
-    others = sorted(path.name for path in folder.iterdir() if not OURS.fullmatch(path.name))
+    others = sorted(path.name for path in folder.iterdir() if not _is_ours(path.name))
     if others:
         dots = ", ..." if len(others) > 3 else ""
         raise TokenDatasetError(
@@ -65,7 +65,7 @@ def clear(folder: Path) -> None:
     """Remove a dataset, the index first: what is left if that is cut short is no dataset."""
     (folder / INDEX).unlink(missing_ok=True)
     for path in list(folder.iterdir()):
-        if OURS.fullmatch(path.name) and path.name != LOCK:
+        if _is_ours(path.name) and path.name != LOCK:
             path.unlink()
 
 
@@ -219,8 +219,12 @@ def _remove_unnamed(folder: Path, index: Index) -> None:
     """What killed processes have left: parts, and a shard that the index does not name yet."""
     named = {INDEX, LOCK, *(shard.file for shard in index.shards)}
     for path in list(folder.iterdir()):
-        if OURS.fullmatch(path.name) and path.name not in named:
+        if _is_ours(path.name) and path.name not in named:
             path.unlink()
+
+
+def _is_ours(name: str) -> bool:
+    return OURS.fullmatch(name) is not None or Temporary.parse(name) is not None
 
 
 def _is_begun(folder: Path) -> bool:

@@ -16,7 +16,7 @@ from l3ac_jax.cli.main import main
 from l3ac_jax.cli.run import Interrupted
 from l3ac_jax.cli.tokens import tokens
 from l3ac_jax.errors import TokenDatasetError, TreeError
-from l3ac_jax.system.folders import exclusive
+from l3ac_jax.system.locks import exclusive
 from l3ac_jax.tokens.dataset import encoding as token_encoding
 from l3ac_jax.tokens.dataset.index import INDEX, read_index
 from l3ac_jax.tokens.dataset.reader import open_tokens

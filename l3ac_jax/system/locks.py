@@ -1,0 +1,37 @@
+"""Folders that one process at a time may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from l3ac_jax.errors import PlatformError
+
+__all__ = ["FolderInUseError", "exclusive"]
+
+
+class FolderInUseError(RuntimeError):
+    """A lock that another process holds."""
+
+
+@contextmanager
+def exclusive(lock: Path) -> Iterator[None]:
+    """Holds a lock file; the system lets go of that of a killed process.
+
+    Raises FolderInUseError if another process holds it, OSError if it cannot be written,
+    PlatformError on a system without such locks.
+    """
+    try:
+        import fcntl  # not on Windows, where files are encoded and decoded all the same
+    except ImportError:
+        raise PlatformError(
+            f"{lock.parent}: work that can be interrupted and gone on with needs the file locks of "
+            "Linux or macOS; coding files and folders does not"
+        ) from None
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderInUseError(str(lock)) from None
+        yield
