@@ -1,11 +1,13 @@
 """Models in one file, to ship and to share: safetensors, parameters in half precision.
 
 The file's arrays are the parameters by path ("encoder/front/merge/kernel"); its metadata has the
-network's configuration as JSON under "l3ac_jax". Reading one executes nothing.
+network's configuration as JSON under "l3ac_jax", and under "l3ac_jax_sha256" what all of that
+hashes to: the format itself has no check sums. Reading one executes nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -24,6 +26,7 @@ __all__ = ["ENDING", "Precision", "check_model_file", "load_model_file", "save_m
 
 ENDING = ".safetensors"
 METADATA_KEY = "l3ac_jax"
+CHECKSUM_KEY = "l3ac_jax_sha256"  # earlier files have none
 
 Precision = Literal["float16", "float32"]
 
@@ -52,7 +55,8 @@ def save_model_file(
     if not greatest <= float(np.finfo(precision).max):  # nor NaN
         raise WeightsError(f"a parameter of {greatest:g} cannot be written as {precision}")
     rounded = {name: np.ascontiguousarray(array, precision) for name, array in arrays.items()}
-    data = save(rounded, {METADATA_KEY: json.dumps(config.model_dump(mode="json"))})
+    text = json.dumps(config.model_dump(mode="json"))
+    data = save(rounded, {METADATA_KEY: text, CHECKSUM_KEY: _checksum(text, rounded)})
     with complete_file(path, overwrite) as part:
         part.write_bytes(data)
 
@@ -86,6 +90,11 @@ def load_model_file(
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise WeightsError(f"{path}: not a complete safetensors file: {error}") from error
     config = _config(path, metadata)
+    if (
+        metadata.get(CHECKSUM_KEY, expected := _checksum(metadata[METADATA_KEY], stored))
+        != expected
+    ):
+        raise WeightsError(f"{path}: not as it was saved: its check sum is another one")
     wrong = [name for name, array in stored.items() if array.dtype.kind != "f"]
     arrays = {name: array.astype(np.float32) for name, array in stored.items()}
     problems = [f"{name}: {stored[name].dtype}, not a floating-point type" for name in wrong]
@@ -94,6 +103,15 @@ def load_model_file(
     if problems:
         raise WeightsError(f"{path}: does not fit its configuration:{in_words(problems)}")
     return config, unflatten(arrays)
+
+
+def _checksum(config: str, arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(config.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"\n{name} {array.dtype.name} {array.shape}\n".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
 
 
 def _config(path: Path, metadata: Mapping[str, str]) -> CodecConfig:

@@ -102,8 +102,9 @@ def test_files_that_fail_are_listed_and_cost_no_other(run, folder, tmp_path, mod
     (tmp_path / "out" / "speaker 2" / "b.l3ac").mkdir(parents=True)
     words = ["encode", folder, tmp_path / "out", "--model", model_folder, "--overwrite"]
     assert main([str(word) for word in words]) == 1
-    summary, *failures = capsys.readouterr().err.splitlines()
+    summary, others, *failures = capsys.readouterr().err.splitlines()
     assert "5 files encoded" in summary and "4 failed" in summary
+    assert others == "left alone: 1 .txt"
     assert len(failures) == 4
     for name in ("in/broken.wav", "in/empty.flac", "in/nan.wav", "out/speaker 2/b.l3ac"):
         assert any(f"failed: {tmp_path / name}: " in line for line in failures)
@@ -159,7 +160,8 @@ def test_outputs_that_make_no_sense_are_one_line(folder, tmp_path, capsys, outpu
 def test_a_folder_without_what_is_to_be_decoded_is_one_line(folder, tmp_path, capsys):
     assert main(["decode", str(folder), str(tmp_path / "out")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == f"l3ac-jax: error: {folder}: holds no files that end with .l3ac"
+    held = "4 .wav, 1 .flac, 1 .txt, 1 .ogg"
+    assert line == f"l3ac-jax: error: {folder}: holds no files that end with .l3ac, but {held}"
     assert not (tmp_path / "out").exists()
 
 

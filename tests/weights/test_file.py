@@ -102,6 +102,23 @@ def test_files_of_others_are_named(path, tmp_path):
         load_model_file(foreign)
 
     name = next(iter(arrays))
-    save_file(arrays | {name: np.zeros(1, np.int32)}, foreign, metadata)
+    earlier = {"l3ac_jax": metadata["l3ac_jax"]}  # without a check sum
+    save_file(arrays | {name: np.zeros(1, np.int32)}, foreign, earlier)
     with pytest.raises(WeightsError, match=f"{name}: int32, not a floating-point type"):
         load_model_file(foreign)
+
+
+def test_every_changed_value_is_found(path):
+    """Of parameters and of the configuration; in files that have a check sum."""
+    data = path.read_bytes()
+    config = data.index(b"sample_rate")
+    for place in (config + data[config:].index(b"6000"), len(data) - 1, len(data) * 2 // 3):
+        changed = bytearray(data)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(WeightsError, match="not as it was saved"):
+            load_model_file(path)
+    path.write_bytes(data)
+    expected = load_model_file(path)[0]
+    save_file(load_file(path), path, {"l3ac_jax": metadata_of(path)["l3ac_jax"]})
+    assert load_model_file(path)[0] == expected
