@@ -21,15 +21,12 @@ they have made in the end has to be what an undisturbed run makes, byte by byte.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
 from l3ac_jax.cli.run import FAILED, run_command
 from l3ac_jax.errors import ArgumentError
@@ -169,12 +166,15 @@ def _line(command: str, found: Kills) -> str:
 
 
 def _show(results: dict[str, Result]) -> None:
-    table = Table("file", "variants", *OUTCOMES, "slowest", "memory at most")
+    """A table in Markdown, and what should not be."""
+    head = ["file", "variants", *OUTCOMES, "slowest", "memory at most"]
+    rows = [head, ["---"] * len(head)]
     for kind, result in results.items():
         counts = [str(result.outcomes[outcome]) for outcome in OUTCOMES]
         limits = [f"{1000 * result.slowest:.0f} ms", f"{result.megabytes:.0f} MB"]
-        table.add_row(kind, str(sum(result.outcomes.values())), *counts, *limits)
-    Console(width=max(120, shutil.get_terminal_size().columns), soft_wrap=True).print(table)
+        rows.append([kind, str(result.outcomes.total()), *counts, *limits])
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
     for kind, result in results.items():
         for error in result.errors:
             print(f"{kind}: {error}")

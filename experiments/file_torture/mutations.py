@@ -12,15 +12,17 @@ import numpy as np
 __all__ = ["KINDS", "mutated"]
 
 Random = np.random.Generator
+TRIES = 20
 
 
 def mutated(data: bytes, seed: int, number: int) -> tuple[str, bytes]:
     """The kind of a variant, in turn, and its bytes, which are never those of the file."""
     kind = list(KINDS)[number % len(KINDS)]
     random = np.random.default_rng([seed, number])
-    while (variant := KINDS[kind](data, random)) == data:
-        pass
-    return kind, variant
+    for _ in range(TRIES):
+        if (variant := KINDS[kind](data, random)) != data:
+            return kind, variant
+    return kind, _flipped(data, random)  # of what is the same everywhere
 
 
 def _cut(data: bytes, random: Random) -> bytes:
@@ -29,7 +31,7 @@ def _cut(data: bytes, random: Random) -> bytes:
 
 def _flipped(data: bytes, random: Random) -> bytes:
     changed = bytearray(data)
-    for place in random.integers(0, 8 * len(data), random.integers(1, 4)):
+    for place in set(random.integers(0, 8 * len(data), random.integers(1, 4)).tolist()):
         changed[place // 8] ^= 1 << place % 8
     return bytes(changed)
 
