@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from l3ac_jax.audio.files import read_audio
+from l3ac_jax.audio.reading import read_audio
 
 
 def speech(seconds: float, sample_rate: int, clips: int = 1) -> NDArray[np.float32]:

@@ -43,7 +43,7 @@ def run(options: Options) -> int:
     from l3ac_jax.oracle.codec import import_official, seeded_codec
 
     import_official()  # first: what is missing is said at once
-    from l3ac_jax.audio.files import read_audio
+    from l3ac_jax.audio.reading import read_audio
     from l3ac_jax.config import published_config
     from l3ac_jax.oracle.parity import compare, converted
     from l3ac_jax.system.compilation import CompilationNotice, keep_compiled_programs

@@ -34,7 +34,8 @@ import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from jaxtyping import install_import_hook
 
-from l3ac_jax.audio.files import read_audio, write_audio
+from l3ac_jax.audio.reading import read_audio
+from l3ac_jax.audio.writing import write_audio
 from tests.hub_server import Hub, use_endpoint
 
 FIXTURES = Path(__file__).parent / "fixtures"

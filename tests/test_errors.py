@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from l3ac_jax import errors
-from l3ac_jax.audio.files import read_audio
+from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.cli.command import recorded_model
 from l3ac_jax.codec.checks import checked_audio
 from l3ac_jax.codec.long.spool import Spool

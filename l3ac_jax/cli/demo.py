@@ -15,7 +15,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from l3ac_jax.audio.files import read_audio, write_audio
+from l3ac_jax.audio.reading import read_audio
+from l3ac_jax.audio.writing import write_audio
 from l3ac_jax.cli.command import DeviceOptions, loaded
 from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.evaluation.clips import read_mono

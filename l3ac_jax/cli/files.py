@@ -14,13 +14,9 @@ from typing import BinaryIO
 from rich.console import Console
 from rich.progress import Progress
 
-from l3ac_jax.audio.files import (
-    SampleFormat,
-    check_audio_format,
-    check_audio_output,
-    choose_subtype,
-)
-from l3ac_jax.audio.stream import open_reader
+from l3ac_jax.audio.formats import SampleFormat, choose_subtype
+from l3ac_jax.audio.reading import open_reader
+from l3ac_jax.audio.writing import check_audio_format, check_audio_output
 from l3ac_jax.cli.command import STANDARD, DeviceOptions, loaded, note, recorded_model
 from l3ac_jax.cli.run import FAILED
 from l3ac_jax.errors import AudioError, OutputError
@@ -34,16 +30,21 @@ STANDARD_INPUT, STANDARD_OUTPUT = "standard input", "standard output"
 def encode_single(
     input: Path, output: Path, model: str, entropy: Entropy, overwrite: bool, device: DeviceOptions
 ) -> int:
-    """An audio file to an `.l3ac` file; `-` is standard input or output."""
+    """An audio file to an `.l3ac` file; `-` is standard input or output.
+
+    Returns 1 when only a part of the audio could be decoded.
+    """
     from l3ac_jax.codec.files import encode_file
 
+    damage: list[str] = []
     if output != STANDARD:
         check_save(output, overwrite)
     with _input(input) as (name, stream):
         with open_reader(name, stream):
             pass  # that it is audio is known before the model is loaded
         with loaded(model, device) as codec, _progress("encoding") as report:
-            encoded = encode_file(codec, name, stream, report)
+            encoded = encode_file(codec, name, stream, report, damage.append)
+    _warn_of(damage)
     if output == STANDARD:
         buffer = io.BytesIO()
         size = write_encoded(buffer, encoded, entropy)
@@ -52,7 +53,7 @@ def encode_single(
     else:
         size = save(output, encoded, entropy, overwrite)
     note(f"{_shown(output)}: {describe(encoded)}, with {model}: {size}")
-    return 0
+    return FAILED if damage else 0
 
 
 def decode_single(
@@ -72,8 +73,7 @@ def decode_single(
             encoded = read_encoded(sys.stdin.buffer, STANDARD_INPUT, damage.append)
     else:
         encoded = load_encoded(input, damage.append)
-    for line in damage:
-        note(f"l3ac-jax: warning: {line}")
+    _warn_of(damage)
     _check_output(output, format, encoded.tokens.shape[0], encoded.sample_rate, None, overwrite)
     with (
         loaded(model or recorded_model(_shown(input, "input"), encoded), device) as codec,
@@ -93,9 +93,10 @@ def reconstruct_single(
     overwrite: bool,
     device: DeviceOptions,
 ) -> int:
-    """An audio file through the codec."""
+    """An audio file through the codec. Returns 1 when only a part of it could be decoded."""
     from l3ac_jax.codec.files import reconstruct_file
 
+    damage: list[str] = []
     with _input(input) as (name, stream):
         with open_reader(name, stream) as reader:
             _check_output(output, format, reader.channels, reader.sample_rate, reader, overwrite)
@@ -104,9 +105,17 @@ def reconstruct_single(
             _output(output, format) as target,
             _progress("reconstructing") as report,
         ):
-            encoded = reconstruct_file(codec, name, target, stream, overwrite, report)
+            encoded = reconstruct_file(
+                codec, name, target, stream, overwrite, report, damage.append
+            )
+    _warn_of(damage)
     note(f"{_shown(output)}: {describe(encoded)} through {model}")
-    return 0
+    return FAILED if damage else 0
+
+
+def _warn_of(damage: list[str]) -> None:
+    for line in damage:
+        note(f"l3ac-jax: warning: {line}")
 
 
 def describe(encoded: EncodedAudio) -> str:

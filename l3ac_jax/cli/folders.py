@@ -21,8 +21,9 @@ from rich.progress import (
 )
 
 from l3ac_jax.audio.endings import AUDIO_ENDINGS, left_alone
-from l3ac_jax.audio.files import FORMATS, check_audio_format, choose_subtype
-from l3ac_jax.audio.stream import AudioReader, open_reader
+from l3ac_jax.audio.formats import FORMATS, choose_subtype
+from l3ac_jax.audio.reading import AudioReader, open_reader
+from l3ac_jax.audio.writing import check_audio_format
 from l3ac_jax.cli.command import DeviceOptions, loaded, note, recorded_model
 from l3ac_jax.cli.run import FAILED, Interrupted
 from l3ac_jax.errors import UserError
@@ -58,14 +59,14 @@ class Written:
 def encode_folder(
     input: Path, output: Path, model: str, entropy: Entropy, overwrite: bool, device: DeviceOptions
 ) -> int:
-    """Audio files to `.l3ac` files. Returns 1 when some of them failed."""
+    """Audio files to `.l3ac` files. Returns 1 when some failed or were not whole."""
     work = _plan(input, output, AUDIO_ENDINGS, lambda _: SUFFIX, overwrite)
 
     def results(sources: list[Path]) -> Iterator[tuple[Path, EncodedAudio | Exception]]:
         from l3ac_jax.codec.many.batches import encode_files
 
         with loaded(model, device) as codec:
-            yield from encode_files(codec, sources)
+            yield from encode_files(codec, sources, work.note_damage)
 
     def write(job: Job, encoded: EncodedAudio) -> Written:
         size = save(job.target, encoded, entropy, overwrite)
@@ -114,7 +115,7 @@ def reconstruct_folder(
     overwrite: bool,
     device: DeviceOptions,
 ) -> int:
-    """Audio files through the codec. Returns 1 when some of them failed."""
+    """Audio files through the codec. Returns 1 when some failed or were not whole."""
 
     def ending(file: Path) -> str:
         if format is not None:
@@ -127,7 +128,7 @@ def reconstruct_folder(
         from l3ac_jax.codec.many.batches import decode_all, encode_files
 
         with loaded(model, device) as codec:
-            yield from decode_all(lambda *_: codec, encode_files(codec, sources))
+            yield from decode_all(lambda *_: codec, encode_files(codec, sources, work.note_damage))
 
     def write(job: Job, decoded: DecodedRecording) -> Written:
         with open_reader(job.source) as like:
@@ -175,6 +176,10 @@ class _Work:
     overwrite: bool
     written: list[Written] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+
+    def note_damage(self, _: Path, message: str) -> None:
+        """Of a file that is not whole: what can be decoded of it is done, and it is listed."""
+        self.failures.append(message)
 
     def run(self, done: str, results: Results, write: Callable[[Job, Any], Written]) -> int:
         """Make the files that are not there yet, say what was `done`, and return the exit code."""

@@ -48,8 +48,8 @@ def tokens(
 
     OUT gets Arrow files, which Hugging Face datasets and l3ac_jax.open_tokens map into memory: a
     row for each channel of each recording, in the order of paths. Run again after it was stopped,
-    the command goes on behind the last complete file. What cannot be read is listed in
-    OUT/failures.tsv, and the exit code is then 1.
+    the command goes on behind the last complete file. What cannot be read, or is not whole, is
+    listed in OUT/failures.tsv, and the exit code is then 1.
 
     Args:
         input: Folder of audio files, with all folders below it.
@@ -73,7 +73,8 @@ def tokens(
         note(line)
     if not index.failures:
         return 0
-    note(f"l3ac-jax: {_count(index.failures, 'file')} failed: see {output / FAILURES_FILE}")
+    count = _count(index.failures, "file")
+    note(f"l3ac-jax: {count} failed or not whole: see {output / FAILURES_FILE}")
     return FAILED
 
 
@@ -85,7 +86,7 @@ def _write(plan: DatasetPlan, model: str, device: DeviceOptions) -> Index:
         return plan.write(
             codec.name,
             codec.token_format,
-            lambda paths: encode_files(codec, paths),
+            lambda paths, on_damage: encode_files(codec, paths, on_damage),
             lambda done: progress.update(task, completed=done),
         )
 

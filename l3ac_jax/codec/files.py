@@ -11,8 +11,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-from l3ac_jax.audio.files import SampleFormat, check_audio_output, choose_subtype, open_writer
-from l3ac_jax.audio.stream import Resampler, open_reader
+from l3ac_jax.audio.damage import OnDamage, warn_of_damage
+from l3ac_jax.audio.formats import SampleFormat, choose_subtype
+from l3ac_jax.audio.reading import open_reader
+from l3ac_jax.audio.resampling import Resampler
+from l3ac_jax.audio.writing import check_audio_output, open_writer
 from l3ac_jax.codec.chunks import ChunkedEncoder
 from l3ac_jax.errors import WrongModelError
 from l3ac_jax.tokens.bitstream.files import load
@@ -56,15 +59,21 @@ class FileCodec(Protocol):
 
 
 def encode_file(
-    codec: FileCodec, source: PathLike, stream: BinaryIO | None = None, report: Report = _ignore
+    codec: FileCodec,
+    source: PathLike,
+    stream: BinaryIO | None = None,
+    report: Report = _ignore,
+    on_damage: OnDamage = warn_of_damage,
 ) -> EncodedAudio:
     """The tokens of an audio file of any length, rate and format, each channel by itself.
 
     With `stream` (a file, or io.BytesIO), that is read, and `source` only says in messages where it
-    comes from. `report` is called with the share of the audio that is done, 0 to 1. Raises
-    AudioError for what is missing, empty, damaged, not audio, or holds NaN or infinity.
+    comes from. `report` is called with the share of the audio that is done, 0 to 1. `on_damage` is
+    told in a sentence what is missing of a recording that is not whole; unless given, that is an
+    AudioDamageWarning. Raises AudioError for what is missing, empty, not audio, or holds NaN or
+    infinity.
     """
-    with open_reader(source, stream) as reader:
+    with open_reader(source, stream, on_damage) as reader:
         encoder = codec.chunked_encoder(reader.channels)
         tokens = []
         for block in reader.blocks(codec.sample_rate):
@@ -110,6 +119,7 @@ def reconstruct_file(
     stream: BinaryIO | None = None,
     overwrite: bool = False,
     report: Report = _ignore,
+    on_damage: OnDamage = warn_of_damage,
 ) -> EncodedAudio:
     """Encode and decode an audio file: what remains of it is written to `target`.
 
@@ -120,7 +130,7 @@ def reconstruct_file(
         check_audio_output(
             target, reader.channels, reader.sample_rate, choose_subtype(target, reader), overwrite
         )
-    encoded = encode_file(codec, source, stream, lambda share: report(share / 2))
+    encoded = encode_file(codec, source, stream, lambda share: report(share / 2), on_damage)
     decode_file(codec, encoded, target, reader, overwrite, lambda share: report((1 + share) / 2))
     return encoded
 

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
+from l3ac_jax.audio.damage import refuse_damage, warn_of_damage
 from l3ac_jax.codec.checks import (
     checked_audio,
     checked_features,
@@ -103,15 +104,18 @@ class L3AC(CodecModel):
             # one by one: several channels at once would be compiled for each number of them
             yield np.concatenate([np.asarray(self.decode(row[None])) for row in array])
 
-    def encode_file(self, source: AudioSource) -> EncodedAudio:
+    def encode_file(self, source: AudioSource, strict: bool = False) -> EncodedAudio:
         """The tokens of an audio file of any length, rate and format, each channel by itself.
 
         `source` is a path, the bytes of a file, or a binary file object, which is read from where
-        it stands to its end. Memory does not grow with the length. Raises AudioError (a ValueError)
-        for what is missing, empty, damaged, no audio, or holds NaN or infinity.
+        it stands to its end. Memory does not grow with the length. Of a damaged file what can be
+        decoded is encoded, and an AudioDamageWarning says what is missing; with `strict` it is a
+        DamagedAudioError. Raises AudioError (a ValueError) for what is missing, empty, no audio, or
+        holds NaN or infinity.
         """
+        on_damage = refuse_damage if strict else warn_of_damage
         with opened(source) as (name, stream):
-            return encode_file(self, name, stream)
+            return encode_file(self, name, stream, on_damage=on_damage)
 
     def decode_file(
         self,

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import soundfile
-import soxr
 from jaxtyping import Float, Int16
 
-from l3ac_jax.audio.files import open_audio
+from l3ac_jax.audio.damage import OnDamage, warn_of_damage
+from l3ac_jax.audio.reading import open_reader
+from l3ac_jax.audio.resampling import Resampler
 from l3ac_jax.config.data import Split
 from l3ac_jax.data.clip import FULL_SCALE
 from l3ac_jax.errors import AudioError, SourceError
-
-READ_FRAMES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,13 @@ class UnusableError(ValueError):
     """Why a recording or a piece is not used."""
 
 
-def read_pieces(recording: Recording, cut: Cut) -> list[Int16[np.ndarray, " time"]]:
+def read_pieces(
+    recording: Recording, cut: Cut, on_damage: OnDamage = warn_of_damage
+) -> list[Int16[np.ndarray, " time"]]:
     """The pieces of a recording: channels averaged, resampled by soxr VHQ, rounded to 16 bits.
 
-    A piece whose peak exceeds full scale (lossy formats overshoot) is scaled to it. Raises
+    A piece whose peak exceeds full scale (lossy formats overshoot) is scaled to it. Of a recording
+    that is not whole, what can be decoded is used, and `on_damage` is told what is missing. Raises
     UnusableError with the reason, SourceError if the fault is not the recording's; memory is that
     of the pieces.
     """
@@ -70,7 +71,7 @@ def read_pieces(recording: Recording, cut: Cut) -> list[Int16[np.ndarray, " time
     least = max(1, round(cut.min_seconds * cut.sample_rate))
     length = round(cut.piece_seconds * cut.sample_rate) if cut.piece_seconds else None
     try:
-        for block in _resampled_blocks(recording, cut.sample_rate):
+        for block in _resampled_blocks(recording, cut.sample_rate, on_damage):
             pending.append(block)
             held += len(block)
             while length and held >= length + least:
@@ -81,6 +82,8 @@ def read_pieces(recording: Recording, cut: Cut) -> list[Int16[np.ndarray, " time
     except AudioError as error:
         # The message begins with the path, which the list of skipped files has in its own column.
         raise UnusableError(str(error).removeprefix(f"{recording.path}: ")) from None
+    except OSError as error:
+        raise SourceError(f"{recording.path}: cannot be read: {error.strerror}") from error
     if held < least:
         seconds = held / cut.sample_rate
         reason = "holds no audio" if held == 0 else f"too short: {seconds:.3f} s"
@@ -94,33 +97,15 @@ def is_silent(samples: Int16[np.ndarray, " time"], cut: Cut) -> bool:
 
 
 def _resampled_blocks(
-    recording: Recording, sample_rate: int
+    recording: Recording, sample_rate: int, on_damage: OnDamage
 ) -> Iterator[Float[np.ndarray, " time"]]:
-    with _stream(recording) as stream, open_audio(recording.path, stream) as file:
-        resampler = None
-        if file.samplerate != sample_rate:
-            resampler = _resampler(file.samplerate, sample_rate)
-        for mono in _mono_blocks(file, recording.path):
-            yield mono if resampler is None else resampler.resample_chunk(mono)
-        if resampler is not None:
-            yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-
-
-def _resampler(from_rate: int, to_rate: int) -> soxr.ResampleStream:
-    try:
-        return soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="VHQ")
-    except (ValueError, RuntimeError) as error:
-        raise UnusableError(f"cannot be resampled from {from_rate} Hz: {error}") from None
-
-
-def _mono_blocks(file: soundfile.SoundFile, path: Path) -> Iterator[Float[np.ndarray, " time"]]:
-    while True:
-        block = file.read(READ_FRAMES, dtype="float32", always_2d=True)
-        if not len(block):
-            return
-        if not np.isfinite(block).all():
-            raise AudioError(f"{path}: holds samples that are NaN or infinite")
-        yield block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
+    """All of a recording: its channels are averaged before their rate is converted."""
+    path = recording.path
+    with _stream(recording) as stream, open_reader(path, stream, on_damage) as reader:
+        resampler = Resampler(1, reader.sample_rate, sample_rate)
+        for block in reader.blocks():
+            yield resampler.push(block.mean(axis=0, keepdims=True))[0]
+        yield resampler.finish()[0]
 
 
 def _stream(recording: Recording) -> BinaryIO:

@@ -27,7 +27,7 @@ NOTES = ".shards"
 
 
 class Skipped(BaseModel, frozen=True, extra="forbid"):
-    """A recording, or one piece of it, that is not used, and why."""
+    """A recording, or one piece of it, that is not used or not whole, and why."""
 
     source: str
     reason: str
@@ -150,9 +150,14 @@ def make_shard(
 
 
 def _records(recording: Recording, cut: Cut, skipped: list[Skipped]) -> Iterator[tuple[bytes, int]]:
-    """Record and number of samples of each piece that is used; the others are noted."""
+    """Record and number of samples of each piece that is used; what is missing is noted."""
+
+    def note_damage(message: str) -> None:
+        reason = message.removeprefix(f"{recording.path}: ")
+        skipped.append(Skipped(source=recording.source, reason=f"used in part: {reason}"))
+
     try:
-        pieces = read_pieces(recording, cut)
+        pieces = read_pieces(recording, cut, note_damage)
     except UnusableError as error:
         skipped.append(Skipped(source=recording.source, reason=str(error)))
         return

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from l3ac_jax.audio.endings import AUDIO_ENDINGS
-from l3ac_jax.audio.files import read_audio, resample
+from l3ac_jax.audio.reading import read_audio
+from l3ac_jax.audio.resampling import resample
 from l3ac_jax.errors import ArgumentError, TreeError
 from l3ac_jax.system.trees import find_files
 

@@ -16,7 +16,8 @@ import numpy as np
 import soundfile
 from jaxtyping import Float, Int
 
-from l3ac_jax.audio.files import resample, write_audio
+from l3ac_jax.audio.resampling import resample
+from l3ac_jax.audio.writing import write_audio
 from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.errors import ReferenceCodecError
 from l3ac_jax.evaluation.ogg import payload_bytes

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from l3ac_jax.audio.files import write_audio
+from l3ac_jax.audio.writing import write_audio
 from l3ac_jax.errors import ArgumentError, AudioError, OutputError, UserError
 from l3ac_jax.evaluation.clips import EvaluationClip, read_mono
 from l3ac_jax.evaluation.codecs import CodecUnderTest

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from l3ac_jax.audio.files import resample
+from l3ac_jax.audio.resampling import resample
 from l3ac_jax.system.packages import needs_extra
 
 __all__ = ["dnsmos", "require", "speaker_similarity", "transcribe", "use_one_thread",

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from l3ac_jax.audio.files import read_audio
+from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.cli import demo
 from l3ac_jax.cli.main import main
 from l3ac_jax.tokens.bitstream.files import load

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from l3ac_jax.audio.files import read_audio, write_audio
+from l3ac_jax.audio.reading import read_audio
+from l3ac_jax.audio.writing import write_audio
 from l3ac_jax.cli.main import main
 from l3ac_jax.tokens.bitstream.files import load, save
 from tests.conftest import FIXTURES

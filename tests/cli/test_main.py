@@ -11,7 +11,9 @@ import pytest
 import soundfile
 
 import l3ac_jax
-from l3ac_jax.audio.files import read_audio, resample, write_audio
+from l3ac_jax.audio.reading import read_audio
+from l3ac_jax.audio.resampling import resample
+from l3ac_jax.audio.writing import write_audio
 from l3ac_jax.cli.main import main
 from l3ac_jax.config import BUNDLED, PUBLISHED
 from l3ac_jax.tokens.bitstream.files import load, save

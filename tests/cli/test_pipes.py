@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import soundfile
 
-from l3ac_jax.audio.files import read_audio
+from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("command_cache")

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from l3ac_jax.audio.files import read_audio, resample, write_audio
+from l3ac_jax.audio.reading import read_audio
+from l3ac_jax.audio.resampling import resample
+from l3ac_jax.audio.writing import write_audio
 from l3ac_jax.codec.files import decode_file, encode_file, reconstruct_file
 from l3ac_jax.codec.many import batches
 from l3ac_jax.codec.many.batches import decode_all, encode_files

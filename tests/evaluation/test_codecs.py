@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from l3ac_jax.audio.files import read_audio
+from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.codec.pretrained import get_model
 from l3ac_jax.errors import ReferenceCodecError
@@ -57,7 +57,7 @@ def test_opus_takes_about_the_rate_that_is_asked_for(clip):
 
 @needs_opus
 def test_payload_is_what_opusinfo_counts(clip, tmp_path):
-    from l3ac_jax.audio.files import write_audio
+    from l3ac_jax.audio.writing import write_audio
 
     write_audio(tmp_path / "clip.wav", clip[None], RATE, "PCM_16")
     subprocess.run(["opusenc", "--quiet", tmp_path / "clip.wav", tmp_path / "c.opus"], check=True)

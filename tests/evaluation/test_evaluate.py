@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from l3ac_jax.audio.files import read_audio, write_audio
+from l3ac_jax.audio.reading import read_audio
+from l3ac_jax.audio.writing import write_audio
 from l3ac_jax.codec.pretrained import get_model
 from l3ac_jax.errors import OutputError
 from l3ac_jax.evaluation.clips import find_clips

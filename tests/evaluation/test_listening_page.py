@@ -11,7 +11,7 @@ import soundfile
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from l3ac_jax.audio.files import read_audio
+from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.errors import ListeningPageError, OutputError
 from l3ac_jax.evaluation.data_uris import COLORS, spectrogram_peak, spectrogram_uri
 from l3ac_jax.evaluation.listening_page import write_listening_page

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from l3ac_jax.audio.files import read_audio, write_audio
+from l3ac_jax.audio.reading import read_audio
+from l3ac_jax.audio.writing import write_audio
 from l3ac_jax.evaluation.scoring import SIGNAL_SCORES, Extras, ScoringJob, score_job, score_jobs
 from l3ac_jax.metrics import learned, signals
 from l3ac_jax.metrics.speech import pesq_wb, stoi

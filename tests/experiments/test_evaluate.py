@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from l3ac_jax.audio.files import read_audio, write_audio
+from l3ac_jax.audio.reading import read_audio
+from l3ac_jax.audio.writing import write_audio
 from l3ac_jax.evaluation.report import read_report
 from tests.conftest import FIXTURES
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from l3ac_jax.audio.files import read_audio
+from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.config import ExperimentConfig
 from tests.conftest import FIXTURES
 from tests.small_configs import SMALL_CONFIGS

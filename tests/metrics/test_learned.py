@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from l3ac_jax.audio.files import read_audio
+from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.evaluation.scoring import Extras
 from l3ac_jax.metrics import learned
 from tests.conftest import FIXTURES

@@ -9,7 +9,7 @@ import pystoi
 import pytest
 from scipy.stats import entropy
 
-from l3ac_jax.audio.files import read_audio
+from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.errors import MissingPackageError, ScoreError
 from l3ac_jax.metrics.speech import CodebookUse, ScorePool, mean_scores, pesq_wb, scores_of, stoi
 from tests.conftest import FIXTURES

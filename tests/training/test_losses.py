@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from l3ac_jax.audio.files import read_audio
 from l3ac_jax.audio.mel import DAC_BANDS, mel_filters
+from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.oracle import losses as official_losses
 from l3ac_jax.training import losses
 from tests.quick import QUICK_COMPILE

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from l3ac_jax.audio.files import read_audio
+from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.codec.pretrained import get_model
 from l3ac_jax.data.prepare import prepare
 from l3ac_jax.training.logs import read_metrics

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import l3ac_jax
-from l3ac_jax.audio.files import read_audio
+from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.cli.demo import CLIPS
 from l3ac_jax.config import BUNDLED, DEFAULT_MODEL, named_config
 from l3ac_jax.metrics.speech import stoi

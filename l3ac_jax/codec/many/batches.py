@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from l3ac_jax.audio.stream import joined, open_reader
+from l3ac_jax.audio.damage import OnDamage, warn_of_damage
+from l3ac_jax.audio.reading import joined, open_reader
 from l3ac_jax.codec.files import check_match, encode_file
 from l3ac_jax.codec.l3ac import L3AC, LONG_SECONDS
 from l3ac_jax.codec.many.groups import Computation, PendingClip, computed
@@ -27,22 +29,30 @@ DEPTH = 32  # files that are read before they are needed, or wait to be written
 
 
 def encode_files(
-    codec: L3AC, paths: Iterable[str | os.PathLike[str]]
+    codec: L3AC,
+    paths: Iterable[str | os.PathLike[str]],
+    on_damage: Callable[[Path, str], None] = lambda _, message: warn_of_damage(message),
 ) -> Iterator[tuple[Path, EncodedAudio | Exception]]:
     """Each audio file with its tokens, or with why it has none (an AudioError, as a rule).
 
     Short files are encoded together and long ones piece by piece, so that memory is bounded.
-    They come in the order in which they are done, which is the same for the same files.
+    They come in the order in which they are done, which is the same for the same files. `on_damage`
+    is told, before a file comes, what is missing of it; unless given, that is an
+    AudioDamageWarning.
     """
     computation = Computation(codec, codec.hop_length, _encode(codec))
 
     def clips() -> Iterator[PendingClip[tuple[Path, _Recording | None]]]:
-        reading = ahead(lambda path: _read(path, codec.sample_rate), map(Path, paths), DEPTH)
+        reading = ahead(
+            lambda path: _read(path, codec.sample_rate, partial(on_damage, path)),
+            map(Path, paths),
+            DEPTH,
+        )
         for path, recording in reading:
             if isinstance(recording, Exception):
                 yield PendingClip((path, None), result=recording)
             elif recording is None:
-                yield PendingClip((path, None), result=_encode_long(codec, path))
+                yield PendingClip((path, None), result=_encode_long(codec, path, on_damage))
             else:
                 yield PendingClip((path, recording), recording.samples, computation)
 
@@ -117,17 +127,25 @@ class _Recording:
         )
 
 
-def _read(path: Path, rate: int) -> _Recording | None:
+def _read(path: Path, rate: int, on_damage: OnDamage) -> _Recording | None:
     """None for what is too long to be in memory at once."""
-    with open_reader(path) as reader:
-        if reader.expected_samples > LONG_SECONDS * reader.sample_rate:
+    with open_reader(path, on_damage=on_damage) as reader:
+        longest = LONG_SECONDS * reader.sample_rate
+        if reader.expected_samples > longest:
             return None
-        return _Recording(joined(reader.blocks(rate)), reader.samples, reader.sample_rate)
+        blocks = []
+        for block in reader.blocks(rate):
+            if reader.samples > longest:  # what a header says may be wrong
+                return None
+            blocks.append(block)
+        return _Recording(joined(blocks), reader.samples, reader.sample_rate)
 
 
-def _encode_long(codec: L3AC, path: Path) -> EncodedAudio | Exception:
+def _encode_long(
+    codec: L3AC, path: Path, on_damage: Callable[[Path, str], None]
+) -> EncodedAudio | Exception:
     try:
-        return encode_file(codec, path)
+        return encode_file(codec, path, on_damage=partial(on_damage, path))
     except UserError as error:
         return error
 

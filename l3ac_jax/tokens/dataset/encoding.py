@@ -25,7 +25,8 @@ GROUP_FILES = 512
 GROUP_BYTES = 2**28
 
 Result = EncodedAudio | Exception
-Encode = Callable[[list[Path]], Iterable[tuple[Path, Result]]]  # in any order
+OnDamage = Callable[[Path, str], None]  # is told what is missing of a file that is not whole
+Encode = Callable[[list[Path], OnDamage], Iterable[tuple[Path, Result]]]  # in any order
 Report = Callable[[int], None]  # is told how many files are done
 
 
@@ -77,8 +78,8 @@ class DatasetPlan:
             if self.overwrite:
                 clear(self.target)
             writer = TokenWriter(self.target, description, self.shard_tokens, inputs)
-            for file, result in self._in_order(encode, writer.files, report):
-                writer.add(file.as_posix(), result)
+            for file, result, damage in self._in_order(encode, writer.files, report):
+                writer.add(file.as_posix(), result, damage)
             return writer.finish([self._unreadable(error) for error in self.found.unreadable])
 
     @contextlib.contextmanager
@@ -92,31 +93,38 @@ class DatasetPlan:
         except FolderInUseError:
             raise TokenDatasetError(f"{self.target}: another process is writing to it") from None
 
-    def _in_order(self, encode: Encode, done: int, report: Report) -> Iterator[tuple[Path, Result]]:
-        """The files but for the first `done`, with their results.
+    def _in_order(
+        self, encode: Encode, done: int, report: Report
+    ) -> Iterator[tuple[Path, Result, str | None]]:
+        """The files but for the first `done`, with their results, and what is missing of them.
 
         The groups are the same wherever it begins, so that the batches are, too.
         """
         begin = 0
         for group in self._groups():
             if begin + len(group) > done:
-                results = self._results(encode, group, begin, report)
+                results, damage = self._results(encode, group, begin, report)
                 for file in group[max(0, done - begin) :]:
-                    yield file, results.pop(file)
+                    yield file, results.pop(file), damage.get(file)
             begin += len(group)
 
     def _results(
         self, encode: Encode, group: list[Path], begin: int, report: Report
-    ) -> dict[Path, Result]:
+    ) -> tuple[dict[Path, Result], dict[Path, str]]:
         # Arrow's text is UTF-8; names of files need not be.
         results: dict[Path, Result] = {
             file: TokenDatasetError("its name is not UTF-8") for file in group if not _is_text(file)
         }
         paths = {self.source / file: file for file in group if file not in results}
-        for path, result in encode(list(paths)):
+        damage: dict[Path, str] = {}
+
+        def note_damage(path: Path, message: str) -> None:
+            damage[paths[path]] = message.removeprefix(f"{path}: ")
+
+        for path, result in encode(list(paths), note_damage):
             results[paths[path]] = _without_name(path, result)
             report(begin + len(results))
-        return results
+        return results, damage
 
     def _groups(self) -> Iterator[list[Path]]:
         group: list[Path] = []

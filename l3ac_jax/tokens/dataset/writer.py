@@ -96,8 +96,8 @@ class TokenWriter:
         self._waiting: list[tuple[str, EncodedAudio]] = []
         self._waiting_frames = 0
 
-    def add(self, path: str, result: EncodedAudio | Exception) -> None:
-        """The next file of the input, with its tokens or why it has none."""
+    def add(self, path: str, result: EncodedAudio | Exception, damage: str | None = None) -> None:
+        """The next file of the input, with its tokens or why it has none, and what is missing."""
         if isinstance(result, Exception):
             self._failures.append((_printable(path), _reason(result)))
         else:
@@ -106,6 +106,8 @@ class TokenWriter:
                 self._write_shard()
             self._waiting.append((path, result))
             self._waiting_frames += result.tokens.size
+            if damage is not None:
+                self._failures.append((_printable(path), f"used in part: {damage}"))
         self.files += 1
 
     def finish(self, more_failures: Sequence[tuple[str, str]] = ()) -> Index:

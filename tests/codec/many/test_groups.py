@@ -118,7 +118,9 @@ def test_files_in_groups_give_the_tokens_and_the_audio_that_they_give_alone(
     small_codec, speech, stereo, tmp_path, monkeypatch
 ):
     """Groups as on an accelerator: on a CPU, clips are computed one by one."""
-    from l3ac_jax.audio.files import read_audio, resample, write_audio
+    from l3ac_jax.audio.reading import read_audio
+    from l3ac_jax.audio.resampling import resample
+    from l3ac_jax.audio.writing import write_audio
     from l3ac_jax.codec.files import encode_file
     from l3ac_jax.codec.many.batches import decode_all, encode_files
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from l3ac_jax.audio.files import read_audio, resample, write_audio
+from l3ac_jax.audio.reading import read_audio
+from l3ac_jax.audio.resampling import resample
+from l3ac_jax.audio.writing import write_audio
 from l3ac_jax.cli.main import main
 from l3ac_jax.cli.run import Interrupted
 from l3ac_jax.cli.tokens import tokens
@@ -281,7 +283,7 @@ def test_the_command_writes_what_the_codec_says_of_each_channel_alone(
 ):
     assert command(audio_folder, tmp_path / "out") == 1  # one of the files is empty
     said = capsys.readouterr().err
-    assert "6 rows in 1 shard" in said and "1 file failed: see" in said
+    assert "6 rows in 1 shard" in said and "1 file failed or not whole: see" in said
     data = open_tokens(tmp_path / "out")
     assert [(row.path, row.channel, row.channels) for row in data] == [
         *((f"{number}.wav", 0, 1) for number in range(4)),

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from l3ac_jax.audio import files as audio_module
-from l3ac_jax.audio.files import open_writer, read_audio, resample, write_audio
-from l3ac_jax.audio.stream import BLOCK, Resampler, joined, open_reader
+from l3ac_jax.audio import writing as audio_module
+from l3ac_jax.audio.decoding import BLOCK
+from l3ac_jax.audio.reading import joined, open_reader, read_audio
+from l3ac_jax.audio.resampling import Resampler, resample
+from l3ac_jax.audio.writing import open_writer, write_audio
 from l3ac_jax.errors import AudioError
 
 ROUNDING = 2.0**-23  # of a float32 between 0.5 and 1
