@@ -9,7 +9,7 @@ import soxr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from l3ac_jax.data import recordings
+from l3ac_jax.audio import decoding
 from l3ac_jax.data.recordings import Cut, Recording, UnusableError, is_silent, read_pieces
 from l3ac_jax.errors import SourceError
 from tests.data.trees import CUT, FIXTURES, speech, write
@@ -28,7 +28,7 @@ def test_16_bit_mono_at_the_right_rate_is_kept_to_the_bit(tmp_path):
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
 def test_resampling_is_that_of_soxr_vhq(tmp_path, monkeypatch, rate):
-    monkeypatch.setattr(recordings, "READ_FRAMES", 5000)  # many blocks
+    monkeypatch.setattr(decoding, "BLOCK", 5000)  # many blocks
     samples = speech(2, rate=rate)
     write(tmp_path / "a.wav", samples, rate)
     (piece,) = read_pieces(recording(tmp_path / "a.wav"), CUT)
@@ -64,11 +64,11 @@ def test_pieces_are_the_whole_recording(tmp_path, samples, piece, block):
     audio = np.random.default_rng(samples).integers(-9000, 9000, samples, np.int16)
     write(tmp_path / "a.wav", audio)
     cut = Cut(16000, 0.1, 1e-3, piece_seconds=piece / 16000)
-    before, recordings.READ_FRAMES = recordings.READ_FRAMES, block
+    before, decoding.BLOCK = decoding.BLOCK, block
     try:
         pieces = read_pieces(recording(tmp_path / "a.wav"), cut)
     finally:
-        recordings.READ_FRAMES = before
+        decoding.BLOCK = before
     np.testing.assert_array_equal(np.concatenate(pieces), audio)
     assert all(len(p) == piece for p in pieces[:-1])
     assert 1600 <= len(pieces[-1]) < piece + 1600
@@ -87,8 +87,8 @@ def test_a_member_of_an_archive(tmp_path):
     [
         (b"not audio at all", "is not an audio file that can be read"),
         (
-            (FIXTURES / "misc_crow.flac").read_bytes()[:6000],
-            "is not an audio file that can be read",
+            (FIXTURES / "misc_crow.flac").read_bytes()[:300],
+            "none of its audio can be decoded",
         ),
     ],
 )
@@ -98,6 +98,19 @@ def test_what_cannot_be_read_says_why(tmp_path, content, reason, archived):
     offset = 0 if archived else None
     with pytest.raises(UnusableError, match=f"^{reason}"):
         read_pieces(recording(tmp_path / "a.flac", offset=offset), CUT)
+
+
+@pytest.mark.parametrize("offset", [None, 0])
+def test_of_what_is_cut_off_there_is_what_can_be_decoded(tmp_path, offset):
+    (tmp_path / "a.flac").write_bytes((FIXTURES / "misc_crow.flac").read_bytes()[:6000])
+    told = []
+    (piece,) = read_pieces(recording(tmp_path / "a.flac", offset=offset), CUT, told.append)
+    (whole,) = read_pieces(recording(FIXTURES / "misc_crow.flac"), CUT)
+    (message,) = told
+    assert message.startswith(f"{tmp_path / 'a.flac'}: is not whole: 0.39 s of 0.48 s are missing")
+    assert len(piece) == len(whole) - round(0.3883 * 16000)
+    # Where it ends the resampler sees another future.
+    np.testing.assert_array_equal(piece[:1300], whole[:1300])
 
 
 def test_an_archive_that_ends_early(tmp_path):

@@ -78,7 +78,7 @@ def lay_out_caf(source: BinaryIO, start: int, end: int) -> Layout | None:
     audio = begin + 4
     claimed = None if size in (0, 4) or size >= 2**63 else size - 4
     packet, frames = (int.from_bytes(description[i : i + 4], "big") for i in (16, 20))
-    byte_rate = max(1.0, _double(description[:8]) * packet / max(1, frames))
+    byte_rate = _double(description[:8]) * packet / max(1, frames) or None
 
     def pieces(actual: int) -> list[Piece]:
         size = (actual + 4).to_bytes(8, "big")

@@ -25,12 +25,13 @@ class SizedData:
     """Audio from `start` on, of which the header says that it has `size` bytes (None: unknown).
 
     `byte_rate` is bytes per second. `goes_on(place)` says whether what is at that place is the
-    container's and no audio; `pieces(size)` are a file whose header has another size.
+    container's and no audio; `pieces(size)` are a file whose header has another size. Where packets
+    vary in size, there is no `byte_rate`, and another size is of no use.
     """
 
     start: int
     size: int | None
-    byte_rate: float
+    byte_rate: float | None
     goes_on: Callable[[int], bool]
     pieces: Callable[[int], list[Piece]]
 
@@ -39,6 +40,9 @@ def check_size(source: BinaryIO, begin: int, end: int, data: SizedData) -> Layou
     """The layout of a file from `begin` to `end`: the audio that is there, and what is not."""
     there = max(0, end - data.start)
     size = data.size
+    if data.byte_rate is None:
+        cut = size is not None and size > there
+        return Layout([Part([(begin, end)], cut_off=cut)])
     if size is None:
         # An empty recording with something behind it, or one whose writer did not come back.
         if there and data.goes_on(data.start):

@@ -56,8 +56,8 @@ def begin(source, target, stop_after=5):
     """A run that ends after so many files."""
     numbers = iter(range(1000))
 
-    def stopping(paths):
-        for item in token_folders.encode(paths):
+    def stopping(paths, on_damage):
+        for item in token_folders.encode(paths, on_damage):
             if next(numbers) == stop_after:
                 raise PowerCutError
             yield item
@@ -113,9 +113,9 @@ def test_shards_that_are_complete_are_not_encoded_again(source, tmp_path, undist
     seen = []
     plan = token_encoding.plan_dataset(source, tmp_path / "out", {".wav"}, shard_tokens=100)
 
-    def encode(paths):
+    def encode(paths, on_damage):
         seen.append([path.name for path in paths])
-        return token_folders.encode(paths)
+        return token_folders.encode(paths, on_damage)
 
     monkeypatch.setattr(token_encoding, "GROUP_FILES", 2)
     plan.write("stand-in", token_folders.FORMAT, encode, lambda done: None)
