@@ -1,4 +1,4 @@
-"""Damaged audio files, many of each format that is read: no crash, no hang, nothing lost in silence.
+"""Damaged audio files, many of each format that is read: no crash or hang, no silent loss.
 
     python experiments/torture.py --variants 200 --out docs/robustness.md
     python experiments/torture.py --variants 20 --formats mp3 opus --keep runs/torture
@@ -10,7 +10,7 @@ variant is
     refused    an error says that it cannot be read
     told       it is decoded as far as it goes, and what is missing is told
     whole      it decodes to what the recording decodes to, sample by sample
-    altered    it has all its samples, some with other values: formats without check sums cannot tell
+    altered    all its samples are there, some with other values: without check sums nobody can tell
     longer     it decodes to more samples than the recording, and nothing is told
     lost       samples are missing, or changed in spite of check sums, and nothing is told: an error
     crashed    it ends the process, which is an error, as is a hang and memory without bounds

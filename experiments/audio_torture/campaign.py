@@ -112,9 +112,7 @@ def _variant(data: bytes, samples: int, number: int, seed: int) -> bytes:
     return damaged(data, samples, list(KINDS)[number % len(KINDS)], seed * 1_000_000 + number)
 
 
-def _some(
-    folder: Path, name: str, data: bytes, whole: dict, numbers: range, seed: int
-) -> Result:
+def _some(folder: Path, name: str, data: bytes, whole: dict, numbers: range, seed: int) -> Result:
     result = Result()
     path = folder / f"{numbers.start}"
     with closing(_Reader()) as reader:

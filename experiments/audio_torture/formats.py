@@ -55,10 +55,13 @@ def _without_xing() -> bytes:
 
 def _mp3_in_wav() -> bytes:
     data = _without_xing()
-    form = b"".join(
-        value.to_bytes(size, "little")
-        for value, size in ((0x55, 2), (1, 2), (RATE, 4), (16000, 4), (1, 2), (0, 2), (12, 2))
-    ) + bytes.fromhex("010002000000010001000000")[:12]
+    form = (
+        b"".join(
+            value.to_bytes(size, "little")
+            for value, size in ((0x55, 2), (1, 2), (RATE, 4), (16000, 4), (1, 2), (0, 2), (12, 2))
+        )
+        + bytes.fromhex("010002000000010001000000")[:12]
+    )
     chunks = b"fmt " + len(form).to_bytes(4, "little") + form
     chunks += b"data" + len(data).to_bytes(4, "little") + data + bytes(len(data) % 2)
     return b"RIFF" + (4 + len(chunks)).to_bytes(4, "little") + b"WAVE" + chunks
@@ -101,5 +104,5 @@ RECORDINGS = {
     "mat5": _of("MAT5", "PCM_16"),
     "mpc2k": _of("MPC2K", "PCM_16"),
     "wve": Recording(partial(_written, "WVE", "ALAW", 8000)),
-    "xi": _of("XI", "DPCM_16"),
+    "xi": _of("XI", "DPCM_16", sized=False),
 }

@@ -14,6 +14,7 @@ from l3ac_jax.audio.channels import wav_order
 from l3ac_jax.audio.containers.finding import lay_out, lay_out_headless
 from l3ac_jax.audio.containers.layout import Part, Resume
 from l3ac_jax.audio.containers.pieces import PiecedFile
+from l3ac_jax.audio.containers.promises import promised_samples
 from l3ac_jax.audio.damage import CUT_OFF, Damage
 from l3ac_jax.errors import AudioError
 
@@ -21,6 +22,7 @@ __all__ = ["BLOCK", "Decoder"]
 
 BLOCK = 65536  # samples a channel: at 44.1 kHz 1.5 s
 BLOCK_VALUES = 2**20  # of all channels
+HEAD_BYTES = 1024
 NO_LENGTH = 2**62  # what libsndfile gives for a length that it does not know is above
 TOLERANCE = 0.002  # seconds: what the ends of parts may be wrong by without anything missing
 UNDECODED = "what follows cannot be decoded"
@@ -66,8 +68,8 @@ class Decoder:
     `format` and `subtype` are soundfile's names. `seconds` are what can be expected of its headers.
     """
 
-    def __init__(self, source: BinaryIO, name: str):
-        self._source, self._name = source, name
+    def __init__(self, source: BinaryIO):
+        self._source = source
         self._layout = lay_out(source)
         self._first = self._open_first()
         self.format: str = self._first.format
@@ -75,22 +77,25 @@ class Decoder:
         self.sample_rate: int = self._first.samplerate
         self.channels: int = self._first.channels
         self._order = wav_order(source, self.format, self.subtype, self.channels)
+        self._seconds = self._layout.seconds
+        if self._layout.seconds is None:
+            self._seconds = self._promised_seconds()
         self.damage: list[Damage] = []
         self.samples = 0  # decoded so far
 
     @property
     def expected_samples(self) -> int:
         """Samples a channel as the file's headers have them."""
-        if self._layout.seconds is not None:
-            return round(self._layout.seconds * self.sample_rate)
+        if self._seconds is not None:
+            return round(self._seconds * self.sample_rate)
         return self._first.frames
 
     @property
     def missing_seconds(self) -> float | None:
         """Of what its headers promise; None where they do not promise more than was decoded."""
-        if self._layout.seconds is None:
+        if self._seconds is None:
             return None
-        missing = self._layout.seconds - self.samples / self.sample_rate
+        missing = self._seconds - self.samples / self.sample_rate
         return missing if missing > TOLERANCE else None
 
     def close(self) -> None:
@@ -165,7 +170,7 @@ class Decoder:
         known = sum(damage.missing or 0 for damage in self.damage)
         if missing is None or missing - known > TOLERANCE or not self.damage:
             lost = None if missing is None else max(0.0, missing - known)
-            cause = UNDECODED if missing is None and self._layout.seconds else CUT_OFF
+            cause = UNDECODED if missing is None and self._seconds else CUT_OFF
             self.damage.append(Damage(self.samples / self.sample_rate, lost, cause))
 
     def _note_gap(self, before: int, lost: int) -> None:
@@ -198,10 +203,15 @@ class Decoder:
                 file = self._open(layout.parts[0])
             if file is None:
                 reason = error.error_string.strip().removeprefix("Error : ").rstrip(".")
-                raise AudioError(
-                    f"{self._name}: is not an audio file that can be read: {reason}"
-                ) from error
+                raise AudioError(f"is not an audio file that can be read: {reason}") from error
             return file
+
+    def _promised_seconds(self) -> float | None:
+        self._source.seek(0)
+        head = self._source.read(HEAD_BYTES)
+        file = self._first
+        promised = promised_samples(file.format, file.extra_info, head, file.frames)
+        return None if promised is None else promised / file.samplerate
 
     def _open(self, part: Part) -> _SoundFile | None:
         try:

@@ -75,7 +75,7 @@ class AudioReader:
         rate = rate or self.sample_rate
         with _naming(self._name):
             resampler = Resampler(self.channels, self.sample_rate, rate)
-        for block in self._decoder.blocks():
+        for block in self._decoded():
             if not np.isfinite(block).all():
                 raise AudioError(f"{self._name}: holds samples that are NaN or infinite")
             self.samples += len(block)
@@ -89,6 +89,15 @@ class AudioReader:
             yield rest
         if self.damage:
             self._on_damage(f"{self._name}: {self._description()}")
+
+    def _decoded(self) -> Iterator[np.ndarray]:
+        blocks = self._decoder.blocks()
+        while True:
+            with _naming(self._name):
+                block = next(blocks, None)
+            if block is None:
+                return
+            yield block
 
     def _why_empty(self) -> str:
         if not self.damage:
@@ -115,14 +124,11 @@ def open_reader(
     Raises AudioError for what is missing, empty or not audio, also from within the `with` block.
     """
     with contextlib.ExitStack() as stack:
-        try:
+        with _naming(str(path)):
             if stream is None:
                 stream = stack.enter_context(_open_existing(Path(path)))
-            decoder = Decoder(stream, str(path))
-            stack.callback(decoder.close)
-            yield AudioReader(decoder, str(path), on_damage)
-        except OSError as error:
-            raise AudioError(f"{path}: cannot be read: {error.strerror or error}") from error
+            decoder = stack.enter_context(contextlib.closing(Decoder(stream)))
+        yield AudioReader(decoder, str(path), on_damage)
 
 
 def joined(blocks: Iterable[Float[np.ndarray, "C T"]]) -> Float[np.ndarray, "C T"]:
@@ -132,17 +138,20 @@ def joined(blocks: Iterable[Float[np.ndarray, "C T"]]) -> Float[np.ndarray, "C T
 
 @contextlib.contextmanager
 def _naming(name: str) -> Iterator[None]:
+    """Errors begin with the name; one of the system becomes the cause of an AudioError."""
     try:
         yield
     except AudioError as error:
-        raise AudioError(f"{name}: {error}") from None
+        raise AudioError(f"{name}: {error}") from error.__cause__
+    except OSError as error:
+        raise AudioError(f"{name}: cannot be read: {error.strerror or error}") from error
 
 
 def _open_existing(path: Path) -> BinaryIO:
     if not path.exists():
-        raise AudioError(f"{path}: does not exist")
+        raise AudioError("does not exist")
     if not path.is_file():
-        raise AudioError(f"{path}: is {'a folder' if path.is_dir() else 'not a regular file'}")
+        raise AudioError(f"is {'a folder' if path.is_dir() else 'not a regular file'}")
     if path.stat().st_size == 0:
-        raise AudioError(f"{path}: is an empty file")
+        raise AudioError("is an empty file")
     return path.open("rb")

@@ -193,7 +193,7 @@ def _check_length(stream: BinaryIO, path: str | os.PathLike[str], samples: int) 
     """What was written is what will be read."""
     if samples == 0:
         return
-    decoder = Decoder(stream, str(path))
+    decoder = Decoder(stream)
     decoder.close()
     if decoder.expected_samples != samples:
         raise AudioError(

@@ -80,10 +80,10 @@ def read_pieces(
                 pending = [joined[length:]]
                 held -= length
     except AudioError as error:
+        if isinstance(error.__cause__, OSError):
+            raise SourceError(str(error)) from error
         # The message begins with the path, which the list of skipped files has in its own column.
         raise UnusableError(str(error).removeprefix(f"{recording.path}: ")) from None
-    except OSError as error:
-        raise SourceError(f"{recording.path}: cannot be read: {error.strerror}") from error
     if held < least:
         seconds = held / cut.sample_rate
         reason = "holds no audio" if held == 0 else f"too short: {seconds:.3f} s"

@@ -173,8 +173,8 @@ def test_an_interrupt_says_what_is_done_and_the_rest_can_follow(
 
     encode_files = batches.encode_files
 
-    def interrupted(codec, paths):
-        for count, item in enumerate(encode_files(codec, paths)):
+    def interrupted(codec, paths, on_damage):
+        for count, item in enumerate(encode_files(codec, paths, on_damage)):
             if count == 3:
                 raise KeyboardInterrupt
             yield item

@@ -102,15 +102,15 @@ def test_what_cannot_be_read_says_why(tmp_path, content, reason, archived):
 
 @pytest.mark.parametrize("offset", [None, 0])
 def test_of_what_is_cut_off_there_is_what_can_be_decoded(tmp_path, offset):
-    (tmp_path / "a.flac").write_bytes((FIXTURES / "misc_crow.flac").read_bytes()[:6000])
+    (tmp_path / "a.flac").write_bytes((FIXTURES / "misc_crow.flac").read_bytes()[:9000])
     told = []
     (piece,) = read_pieces(recording(tmp_path / "a.flac", offset=offset), CUT, told.append)
     (whole,) = read_pieces(recording(FIXTURES / "misc_crow.flac"), CUT)
     (message,) = told
-    assert message.startswith(f"{tmp_path / 'a.flac'}: is not whole: 0.39 s of 0.48 s are missing")
-    assert len(piece) == len(whole) - round(0.3883 * 16000)
+    assert message.startswith(f"{tmp_path / 'a.flac'}: is not whole: 0.29 s of 0.48 s are missing")
+    assert 0.17 < len(piece) / 16000 < 0.19
     # Where it ends the resampler sees another future.
-    np.testing.assert_array_equal(piece[:1300], whole[:1300])
+    np.testing.assert_array_equal(piece[:2600], whole[:2600])
 
 
 def test_an_archive_that_ends_early(tmp_path):

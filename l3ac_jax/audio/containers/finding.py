@@ -12,6 +12,7 @@ from l3ac_jax.audio.containers.mpeg import lay_out_mpeg
 from l3ac_jax.audio.containers.mpeg_frames import parse_frame, tag_size
 from l3ac_jax.audio.containers.ogg import lay_out_ogg
 from l3ac_jax.audio.containers.riff import lay_out_riff, lay_out_w64
+from l3ac_jax.audio.containers.sds import lay_out_sds
 from l3ac_jax.audio.containers.window import Window
 
 __all__ = ["lay_out", "lay_out_headless"]
@@ -27,6 +28,7 @@ MAGIC = {
     b"dns.": lay_out_au,
     b"OggS": lay_out_ogg,
     b"fLaC": lay_out_flac,
+    b"\xf0\x7e\x00\x01": lay_out_sds,
 }
 
 

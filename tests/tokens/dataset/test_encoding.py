@@ -321,11 +321,11 @@ def test_ctrl_c_says_how_to_go_on(command, audio_folder, tmp_path, monkeypatch):
     encode_files = batches.encode_files
     calls = []
 
-    def interrupted(codec, paths):
+    def interrupted(codec, paths, on_damage):
         calls.append(paths)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return encode_files(codec, paths)
+        return encode_files(codec, paths, on_damage)
 
     monkeypatch.setattr(batches, "encode_files", interrupted)
     monkeypatch.setattr(token_encoding, "GROUP_FILES", 2)

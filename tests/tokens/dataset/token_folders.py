@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -47,7 +47,7 @@ def content(path: Path) -> EncodedAudio:
 
 
 def encode(
-    paths: list[Path], backwards: bool = False
+    paths: list[Path], on_damage: Callable[[Path, str], None], backwards: bool = False
 ) -> Iterator[tuple[Path, EncodedAudio | Exception]]:
     """As `batches.encode_files`, in one order or the other."""
     for path in reversed(paths) if backwards else paths:
