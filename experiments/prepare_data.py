@@ -14,7 +14,8 @@ What SOURCE should hold:
     folder        any tree of WAV, FLAC, OGG and MP3 files
 
 TARGET gets ArrayRecord shards (16-bit FLAC inside), dataset.json, and skipped.tsv with what was not
-used and why. Ended at any moment, the same command goes on, and the result is the same to the byte.
+used, or is not whole, and why. Ended at any moment, the same command goes on, and the result is the
+same to the byte.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def prepare(
     from l3ac_jax.data import prepare as preparation
     from l3ac_jax.data.dataset import SKIPPED_FILE
     from l3ac_jax.data.recordings import Cut
+    from l3ac_jax.data.shard import USED_IN_PART
     from l3ac_jax.system.trees import find_files
 
     if piece_seconds is None:
@@ -96,9 +98,11 @@ def prepare(
         )
     _summarize(info, target)
     reasons = Counter(skip.reason.partition(":")[0] for skip in skipped)
+    if count := reasons.pop(USED_IN_PART, 0):
+        print(f"{count} used in part, since they are not whole: listed in {target / SKIPPED_FILE}")
     if reasons:
         counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-        print(f"{len(skipped)} skipped, listed in {target / SKIPPED_FILE}: {counts}")
+        print(f"{reasons.total()} skipped, listed in {target / SKIPPED_FILE}: {counts}")
     if corpus == "folder":
         for line in left_alone(find_files(source, AUDIO_ENDINGS).others):
             print(line)

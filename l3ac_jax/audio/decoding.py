@@ -220,4 +220,4 @@ class Decoder:
             return None
 
     def _pieced(self, part: Part) -> PiecedFile:
-        return PiecedFile(self._source, part.pieces, part.claimed)
+        return PiecedFile(self._layout.source or self._source, part.pieces, part.claimed)

@@ -34,7 +34,7 @@ UNCLIPPED_SUBTYPES = {"FLOAT", "DOUBLE"}
 # again, each in a process of its own. Beyond these, Vorbis' encoder ends the process.
 LIMITS: dict[str, tuple[Collection[int], int]] = {
     "WAV": (range(1, 2**31), 1024),
-    "FLAC": (range(1, 655_351), 8),
+    "FLAC": (frozenset((*range(1, 65_536), *range(65_540, 655_351, 10))), 8),
     "VORBIS": (range(1, 200_001), 255),
     "OPUS": ((8000, 12000, 16000, 24000, 48000), 255),
     "MP3": ((8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000), 2),
@@ -78,10 +78,15 @@ def check_limits(
     rates, most = LIMITS[subtype if container == "OGG" else container]
     reason = None
     if sample_rate not in rates:
-        shown = f"1 to {max(rates)}" if isinstance(rates, range) else ", ".join(map(str, rates))
-        reason = f"sample rates are {shown} Hz"
+        reason = f"sample rates are {_shown(rates)} Hz"
     elif channels > most:
         reason = f"at most {most} channels"
     if reason is not None:
         what = f"{channels} channels at {sample_rate} Hz as {subtype}"
         raise AudioError(f"{path}: cannot hold {what}: {reason}")
+
+
+def _shown(rates: Collection[int]) -> str:
+    if isinstance(rates, tuple):
+        return ", ".join(map(str, rates))
+    return f"1 to {max(rates)}" + ("" if isinstance(rates, range) else " (above 65535: tens)")

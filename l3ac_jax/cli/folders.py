@@ -232,7 +232,7 @@ class _Work:
         if skipped:
             parts.append(f"{skipped} were there already (--overwrite replaces them)")
         if self.failures:
-            parts.append(f"{len(self.failures)} failed")
+            parts.append(f"{len(self.failures)} failed or not whole")
         return f"{self.output}: {', '.join(parts)}"
 
     def _list_failures(self) -> None:

@@ -24,6 +24,7 @@ with needs_extra("train", "a data set of audio"):
     from array_record.python.array_record_module import ArrayRecordWriter
 
 NOTES = ".shards"
+USED_IN_PART = "used in part"  # the reason why a recording is listed that is not whole
 
 
 class Skipped(BaseModel, frozen=True, extra="forbid"):
@@ -151,16 +152,15 @@ def make_shard(
 
 def _records(recording: Recording, cut: Cut, skipped: list[Skipped]) -> Iterator[tuple[bytes, int]]:
     """Record and number of samples of each piece that is used; what is missing is noted."""
-
-    def note_damage(message: str) -> None:
-        reason = message.removeprefix(f"{recording.path}: ")
-        skipped.append(Skipped(source=recording.source, reason=f"used in part: {reason}"))
-
+    damage: list[str] = []
     try:
-        pieces = read_pieces(recording, cut, note_damage)
+        pieces = read_pieces(recording, cut, damage.append)
     except UnusableError as error:
         skipped.append(Skipped(source=recording.source, reason=str(error)))
         return
+    for message in damage:
+        reason = f"{USED_IN_PART}: {message.removeprefix(f'{recording.path}: ')}"
+        skipped.append(Skipped(source=recording.source, reason=reason))
     for number, piece in enumerate(pieces):
         part = f"#{number:03d}" if len(pieces) > 1 else ""
         if is_silent(piece, cut):

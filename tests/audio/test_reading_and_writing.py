@@ -13,6 +13,7 @@ from l3ac_jax.audio.resampling import resample
 from l3ac_jax.audio.writing import check_audio_output, write_audio
 from l3ac_jax.errors import AudioError, OutputError
 from l3ac_jax.system.files import complete_file
+from tests.audio.files import mp3_in_wav, variable_mp3, without_xing
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -23,6 +24,15 @@ SOURCES = {
     "ogg": ("OGG", "VORBIS"),
     "opus": ("OGG", "OPUS"),
     "mp3": ("MP3", "MPEG_LAYER_III"),
+}
+
+
+OTHER_SOURCES = {
+    "ulaw.wav": ("WAV", "ULAW"),
+    "ima.wav": ("WAV", "IMA_ADPCM"),
+    "ms.wav": ("WAV", "MS_ADPCM"),
+    "gsm.wav": ("WAV", "GSM610"),
+    "ima.w64": ("W64", "IMA_ADPCM"),
 }
 
 
@@ -153,12 +163,33 @@ def test_a_single_sample_can_be_resampled():
         ("wav", "out.ogg", "VORBIS"),
         ("wav", "out.opus", "OPUS"),
         ("ogg", "out.opus", "OPUS"),
+        ("ulaw.wav", "out.wav", "ULAW"),
+        # What fills blocks would change the number of samples.
+        ("ima.wav", "out.wav", "PCM_16"),
+        ("ms.wav", "out.wav", "PCM_16"),
+        ("gsm.wav", "out.wav", "PCM_16"),
+        ("ima.w64", "out.wav", "PCM_16"),
     ],
 )
 def test_the_sample_format_of_the_input_is_kept_where_possible(source, target, subtype, tmp_path):
     path = tmp_path / f"audio.{source}"
-    write_audio(path, tone(1000, 24000), 24000, SOURCES[source][1])
+    container, own = SOURCES.get(source) or OTHER_SOURCES[source]
+    soundfile.write(path, tone(1000, 24000)[0], 24000, own, format=container)
     assert choose_subtype(target, read_audio(path)) == subtype
+
+
+def test_mp3_in_wav_becomes_pcm(tmp_path):
+    """Which libsndfile reads, and does not write."""
+    (tmp_path / "a.wav").write_bytes(mp3_in_wav(without_xing(variable_mp3(1))))
+    audio = read_audio(tmp_path / "a.wav")
+    assert audio.subtype == "MPEG_LAYER_III"
+    assert choose_subtype("out.wav", audio) == "PCM_16"
+
+
+def test_an_output_with_another_number_of_samples_is_refused(tmp_path):
+    with pytest.raises(AudioError, match=r"a\.wav: would hold 1010 samples instead of 1000"):
+        write_audio(tmp_path / "a.wav", tone(1000, 8000), 8000, "IMA_ADPCM")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_values_beyond_one_are_clipped_in_integers_and_kept_in_floats(tmp_path):
@@ -176,9 +207,27 @@ def test_long_vorbis_files_are_written(tmp_path):
     assert read_audio(tmp_path / "long.ogg").samples.shape == (1, 16000 * 120)
 
 
+def test_many_channels_are_written_to_vorbis(tmp_path):
+    """A write of libsndfile's encoder lies on the stack, however many channels it has."""
+    write_audio(tmp_path / "a.ogg", np.zeros((255, 70000), np.float32), 200_000)
+    assert read_audio(tmp_path / "a.ogg").samples.shape == (255, 70000)
+
+
 @pytest.mark.parametrize(
     ("name", "channels", "rate"),
-    [("out.mp3", 3, 16000), ("out.mp3", 1, 96000), ("out.flac", 9, 16000)],
+    [
+        ("out.mp3", 3, 16000),
+        ("out.mp3", 1, 96000),
+        ("out.flac", 9, 16000),
+        ("out.flac", 1, 700_000),
+        ("out.flac", 1, 200_001),
+        ("out.wav", 1025, 16000),
+        ("out.opus", 1, 44100),
+        # Of these Vorbis' encoder ends the process.
+        ("out.ogg", 1, 200_001),
+        ("out.ogg", 1, 250_000),
+        ("out.ogg", 256, 16000),
+    ],
 )
 def test_what_a_container_cannot_hold_is_refused_before_and_while_writing(
     name, channels, rate, tmp_path

@@ -104,7 +104,7 @@ def test_files_that_fail_are_listed_and_cost_no_other(run, folder, tmp_path, mod
     words = ["encode", folder, tmp_path / "out", "--model", model_folder, "--overwrite"]
     assert main([str(word) for word in words]) == 1
     summary, others, *failures = capsys.readouterr().err.splitlines()
-    assert "5 files encoded" in summary and "4 failed" in summary
+    assert "5 files encoded" in summary and "4 failed or not whole" in summary
     assert others == "left alone: 1 .txt"
     assert len(failures) == 4
     for name in ("in/broken.wav", "in/empty.flac", "in/nan.wav", "out/speaker 2/b.l3ac"):
@@ -112,6 +112,32 @@ def test_files_that_fail_are_listed_and_cost_no_other(run, folder, tmp_path, mod
     run("encode", folder / "a.flac", tmp_path / "alone.l3ac")
     alone = (tmp_path / "alone.l3ac").read_bytes()
     assert (tmp_path / "out" / "a.flac.l3ac").read_bytes() == alone
+
+
+def test_audio_that_is_not_whole_is_listed_and_done(run, folder, tmp_path, model_folder, capsys):
+    run("encode", folder / "a.wav", tmp_path / "whole.l3ac")
+    data = (folder / "a.wav").read_bytes()
+    (folder / "a.wav").write_bytes(data[: 44 + 2 * 3000])
+    soundfile.write(folder / "fast.flac", np.zeros(100), 250_000)
+    capsys.readouterr()
+    words = ["encode", folder, tmp_path / "out", "--model", model_folder]
+    assert main([str(word) for word in words]) == 1
+    summary, failure = capsys.readouterr().err.splitlines()
+    assert "7 files encoded" in summary and "1 failed or not whole" in summary
+    assert failure.startswith(
+        f"l3ac-jax: failed: {folder / 'a.wav'}: is not whole: 0.05 s of 0.24 s"
+    )
+    encoded, whole = load(tmp_path / "out" / "a.wav.l3ac"), load(tmp_path / "whole.l3ac")
+    assert encoded.samples == 3000
+    # What the encoder sees ahead of the last tokens is missing.
+    np.testing.assert_array_equal(encoded.tokens[:, :400], whole.tokens[:, :400])
+    # A rate of which Vorbis' encoder would end the process costs that file alone.
+    words = ["reconstruct", folder, tmp_path / "ogg", "--format", "ogg", "--model", model_folder]
+    assert main([str(word) for word in words]) == 1
+    failures = capsys.readouterr().err.splitlines()[1:]
+    assert len(failures) == 2
+    assert any("fast.ogg: cannot hold 1 channels at 250000 Hz as VORBIS" in f for f in failures)
+    assert (tmp_path / "ogg" / "stereo.ogg").exists()
 
 
 def test_damaged_and_foreign_tokens_are_listed(run, folder, tmp_path, capsys):
@@ -136,7 +162,7 @@ def test_damaged_and_foreign_tokens_are_listed(run, folder, tmp_path, capsys):
     # without --model: each file's own
     assert main(["decode", str(tmp_path / "tokens"), str(tmp_path / "audio")]) == 1
     summary, *failures = capsys.readouterr().err.splitlines()
-    assert "6 files decoded" in summary and "3 failed" in summary
+    assert "6 files decoded" in summary and "3 failed or not whole" in summary
     for name in ("cut", "foreign", "a.flac"):
         assert any(f"failed: {tmp_path / 'tokens' / name}.l3ac: " in line for line in failures)
     assert read_audio(tmp_path / "audio" / "cut.wav").samples.shape == (1, 512 * 6)

@@ -132,6 +132,37 @@ def test_a_file_that_is_cut_off_is_decoded_as_far_as_it_goes(
     assert read_audio(tmp_path / "cut.wav").samples.shape == (1, 512 * 6)
 
 
+@pytest.mark.parametrize("command", ["encode", "reconstruct"])
+def test_of_audio_that_is_cut_off_there_is_what_can_be_decoded(
+    command, speech, tmp_path, capsys, model_folder, small_codec, monkeypatch
+):
+    from l3ac_jax.codec import pretrained
+
+    monkeypatch.setattr(pretrained, "get_model", lambda *_: small_codec)
+    data = speech.read_bytes()
+    (tmp_path / "cut.wav").write_bytes(data[: 44 + 2000])
+    output = tmp_path / f"out.{'l3ac' if command == 'encode' else 'wav'}"
+    words = [command, tmp_path / "cut.wav", output, "--model", model_folder]
+    assert main([str(word) for word in words]) == 1
+    warning, done = capsys.readouterr().err.splitlines()
+    assert warning == (
+        f"l3ac-jax: warning: {tmp_path / 'cut.wav'}: is not whole: 0.18 s of 0.24 s are missing "
+        "(0.18 s at 0.06 s: is cut off, or its header is wrong)"
+    )
+    assert done.startswith(f"{output}: 0.06 s")
+    samples = load(output).samples if command == "encode" else read_audio(output).samples.size
+    assert samples == 1000
+
+
+def test_a_sample_format_in_blocks_becomes_pcm_of_the_same_length(run, stereo, tmp_path):
+    samples = read_audio(stereo).samples[0]
+    soundfile.write(tmp_path / "in.wav", samples, 44100, "IMA_ADPCM")
+    run("reconstruct", tmp_path / "in.wav", tmp_path / "out.wav")
+    source, result = read_audio(tmp_path / "in.wav"), read_audio(tmp_path / "out.wav")
+    assert result.samples.shape == source.samples.shape
+    assert result.subtype == "PCM_16"
+
+
 def test_a_clip_of_one_sample_can_be_coded(run, tmp_path):
     soundfile.write(tmp_path / "one.wav", np.array([0.5]), 44100)
     run("reconstruct", tmp_path / "one.wav", tmp_path / "out.wav")

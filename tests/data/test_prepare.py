@@ -54,6 +54,23 @@ def undisturbed(source, tmp_path_factory) -> Path:
     return target
 
 
+def test_a_recording_that_is_not_whole_is_used_in_part_and_listed(tmp_path, capsys):
+    for name in ("a.wav", "b.wav"):
+        trees.write(tmp_path / "source" / name, trees.speech(2))
+    data = (tmp_path / "source" / "a.wav").read_bytes()
+    (tmp_path / "source" / "a.wav").write_bytes(data[: 44 + 16000])
+    words = ["folder", tmp_path / "source", tmp_path / "made", "--workers", 1]
+    assert prepare_data.main([str(word) for word in words]) == 0
+    listed = tmp_path / "made" / "skipped.tsv"
+    (_, line) = listed.read_text().splitlines()
+    assert line.startswith("a.wav\tused in part: is not whole: 1.50 s of 2.00 s are missing")
+    assert f"1 used in part, since they are not whole: listed in {listed}" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    lengths = sorted(clip.info.samples for clip in clips(tmp_path / "made", "folder", "train"))
+    assert lengths == [8000, 32000]
+
+
 @pytest.mark.parametrize("corpus", ["librispeech", "common-voice", "mtg-jamendo", "fsd50k"])
 def test_every_corpus_comes_out_whole(tmp_path, corpus):
     source = getattr(trees, corpus.replace("-", "_"))(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from l3ac_jax.audio.containers.pieces import Piece
+from l3ac_jax.audio.containers.pieces import Piece, PiecedFile
 from l3ac_jax.audio.damage import Damage
 
 __all__ = ["Layout", "Part", "Resume"]
@@ -41,10 +41,11 @@ class Layout:
     """The parts of a recording, and what is known before decoding.
 
     `seconds` are what its headers promise, None where they do not say it. With `resume`, decoding
-    goes on where it failed.
+    goes on where it failed. `source` is what its parts are pieces of, where that is not the file.
     """
 
     parts: Sequence[Part]
     seconds: float | None = None
     damage: Sequence[Damage] = ()
     resume: Resume | None = None
+    source: PiecedFile | None = None

@@ -170,7 +170,7 @@ class _Scan:
         size = sum(end - begin for begin, end in self.runs)
         if self.info is None or not self.info.frames:
             return Part(pieces, claimed=CLAIM * size)
-        cut = self.frames < self.info.frames
+        cut = self.frames < self.info.frames and (not self.gaps or self.gaps[-1][0] == self.frames)
         total = size + len(self.info_frame)
         info = self.info.changed(self.info_frame, self.frames, total, cut)
         return Part([info, *pieces])

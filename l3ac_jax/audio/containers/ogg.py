@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
+from l3ac_jax.audio.containers.flac import lay_out_flac
 from l3ac_jax.audio.containers.layout import Layout, Part
 from l3ac_jax.audio.containers.ogg_pages import Gap, Page, pages, renumbered
-from l3ac_jax.audio.containers.pieces import Piece
+from l3ac_jax.audio.containers.pieces import Piece, PiecedFile, size_of
 from l3ac_jax.audio.containers.window import Window
 from l3ac_jax.audio.damage import Damage
 
 __all__ = ["lay_out_ogg"]
 
 LOST = "lost or damaged pages"
-OPUS_RATE = 48000
+OPUS_RATE, OPUS_HEAD, OPUS_SKIP = 48000, b"OpusHead", 10
+PAGE_HEADER, FLAC_MAPPING = 27, 9  # bytes
 
 
 @dataclass
@@ -29,6 +31,7 @@ class _Stream:
     headers: list[Page] = field(default_factory=list)
     audio: list[Page] = field(default_factory=list)
     damaged: int = 0  # pages
+    is_flac: bool = False
     cut_off: bool = False
 
 
@@ -56,8 +59,10 @@ def lay_out_ogg(source: BinaryIO, start: int, end: int) -> Layout | None:
     streams = [stream for stream in streams if stream.audio]
     if not streams:
         return None
+    if streams[0].is_flac:
+        return _lay_out_flac(source, streams[0])
     parts = [part for stream in streams for part in _parts(source, stream)]
-    if len(parts) == 1 and not others and not streams[0].damaged:
+    if len(parts) == 1 and not others and not streams[0].damaged and _is_in_order(streams[0]):
         parts = [replace(parts[0], pieces=[(start, end)])]
     damage = [Damage(0.0, None, f"{lost} pages whose beginning is lost")] if lost else []
     seconds = sum(max(0.0, _seconds(stream, stream.audio)) for stream in streams)
@@ -70,11 +75,13 @@ def _begin(source: BinaryIO, page: Page) -> _Stream | None:
     packet = packet[27 + packet[26] :]
     if packet[:7] == b"\x01vorbis" and len(packet) >= 16:
         stream = _Stream(page.serial, 3, int.from_bytes(packet[12:16], "little"), 0)
-    elif packet[:8] == b"OpusHead" and len(packet) >= 12:
-        stream = _Stream(page.serial, 2, OPUS_RATE, int.from_bytes(packet[10:12], "little"))
+    elif packet[:8] == OPUS_HEAD and len(packet) >= 12:
+        stream = _Stream(
+            page.serial, 2, OPUS_RATE, int.from_bytes(packet[OPUS_SKIP : OPUS_SKIP + 2], "little")
+        )
     elif packet[:5] == b"\x7fFLAC" and len(packet) >= 34:
         more, rate = int.from_bytes(packet[7:9], "big"), int.from_bytes(packet[27:30], "big") >> 4
-        stream = _Stream(page.serial, 1 + more if more else 2, rate, 0)
+        stream = _Stream(page.serial, 1 + more if more else 2, rate, 0, is_flac=True)
     else:
         return None
     stream.headers.append(page)
@@ -95,12 +102,36 @@ def _add(stream: _Stream, page: Page) -> None:
         stream.damaged += 1
 
 
+def _lay_out_flac(source: BinaryIO, stream: _Stream) -> Layout | None:
+    """Its packets are a FLAC file, but for nine bytes. libsndfile does not read all FLAC in Ogg."""
+    runs = _runs(stream)
+    content: list[Piece] = []
+    for page in [*stream.headers, *(page for run in runs for page in run)]:
+        body = page.start + PAGE_HEADER + _content(source, page)[PAGE_HEADER - 1]
+        content.append((body + (0 if content else FLAC_MAPPING), page.end))
+    file = PiecedFile(source, content)
+    layout = lay_out_flac(cast(BinaryIO, file), 0, sum(map(size_of, content)))
+    if layout is None:
+        return None
+    cut_off = stream.cut_off or not runs[-1][-1].is_last
+    part = replace(layout.parts[0], cut_off=cut_off)
+    seconds = layout.seconds
+    if seconds is None and not cut_off:
+        seconds = max(page.position or 0 for page in runs[-1]) / stream.rate
+    # libFLAC makes silence where frames are missing between whole ones.
+    gaps = [0, *(run[-1].position or 0 for run in runs[:-1])]
+    if runs[0][0].number == stream.headers[-1].number + 1:
+        del gaps[0]
+    damage = [Damage(gap / stream.rate, None, LOST) for gap in gaps]
+    return replace(layout, parts=[part], seconds=seconds, damage=damage, source=file)
+
+
 def _parts(source: BinaryIO, stream: _Stream) -> list[Part]:
     runs = _runs(stream)
     whole_end = runs[-1][-1].is_last and not stream.cut_off
     return [
         Part(
-            _pieces(source, stream.headers, run),
+            _pieces(source, stream, run, begins=index == 0),
             end=_seconds(stream, run),
             first=index == 0,
             follows=index == 0 and run[0].number == stream.headers[-1].number + 1,
@@ -117,6 +148,11 @@ def _seconds(stream: _Stream, run: Sequence[Page]) -> float:
     return (position - stream.skipped) / stream.rate
 
 
+def _is_in_order(stream: _Stream) -> bool:
+    numbers = [page.number for page in stream.audio]
+    return numbers == sorted(set(numbers))
+
+
 def _runs(stream: _Stream) -> list[list[Page]]:
     """The pages of the audio by their numbers, cut where some are missing."""
     runs: list[list[Page]] = []
@@ -131,11 +167,20 @@ def _runs(stream: _Stream) -> list[list[Page]]:
     return runs
 
 
-def _pieces(source: BinaryIO, headers: Sequence[Page], run: Sequence[Page]) -> list[Piece]:
-    """Header pages and then those of a run, numbered without a gap, or else libogg drops some."""
+def _pieces(source: BinaryIO, stream: _Stream, run: Sequence[Page], begins: bool) -> list[Piece]:
+    """Header pages and then those of a run, numbered without a gap, or else libogg drops some.
+
+    Of Opus, samples are skipped where the stream `begins`, and not where a later run does.
+    """
     pieces: list[Piece] = []
-    for number, page in enumerate([*headers, *run]):
-        header = renumbered(_content(source, page), number)
+    for number, page in enumerate([*stream.headers, *run]):
+        content = _content(source, page)
+        place = content.find(OPUS_HEAD)
+        if number == 0 and place >= 0 and not begins:
+            content = content[: place + OPUS_SKIP] + bytes(2) + content[place + OPUS_SKIP + 2 :]
+            pieces += [renumbered(content, number) + content[PAGE_HEADER + content[26] :]]
+            continue
+        header = renumbered(content, number)
         pieces += [header, (page.start + len(header), page.end)]
     return pieces
 

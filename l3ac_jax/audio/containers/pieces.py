@@ -22,7 +22,9 @@ class PiecedFile:
     takes an estimate of an MPEG stream's length, made from its size, for a limit.
     """
 
-    def __init__(self, source: BinaryIO, pieces: Sequence[Piece], claimed: int | None = None):
+    def __init__(
+        self, source: BinaryIO | PiecedFile, pieces: Sequence[Piece], claimed: int | None = None
+    ):
         self._source, self._pieces = source, pieces
         self._starts = [0, *accumulate(map(size_of, pieces))]
         self._size = self._starts.pop()
@@ -59,6 +61,9 @@ class PiecedFile:
         except OSError as error:
             self.error = self.error or error
             return b""
+        finally:
+            if isinstance(self._source, PiecedFile):
+                self.error = self.error or self._source.error
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """As of any file."""

@@ -13,6 +13,8 @@ from l3ac_jax.audio.containers.sized import UNKNOWN_32, SizedData, check_size
 __all__ = ["lay_out_riff", "lay_out_w64"]
 
 Order = Literal["big", "little"]
+SINGLES = {1, 3, 6, 7}  # tags of formats without blocks: PCM, float, A-law, mu-law
+BLOCKS = {2, 0x11, 0x31}  # Microsoft's and IMA ADPCM, GSM 6.10: with samples of a block
 MPEG_LAYER_3, EXTENSIBLE = 0x55, 0xFFFE
 SEARCHED = 2**20  # bytes in which a chunk is looked for where the sizes before it are wrong
 HEADER_LIMIT = 2**24  # of what comes before the audio and is copied
@@ -35,7 +37,7 @@ def lay_out_riff(source: BinaryIO, start: int, end: int) -> Layout | None:
     place, size = chunks[b"data"]
     if len(form) < 14 or place - start > HEADER_LIMIT:
         return None
-    byte_rate = int.from_bytes(form[8:12], order) or 1
+    byte_rate = _byte_rate(form, order)
     claimed: int | None = None if size in UNKNOWN_32 else size
     if b"ds64" in chunks:
         source.seek(chunks[b"ds64"][0] + 8)
@@ -57,6 +59,16 @@ def lay_out_riff(source: BinaryIO, start: int, end: int) -> Layout | None:
     if claimed is not None and not layout.damage:
         frames = lay_out_mpeg(source, place, min(end, place + claimed)) or frames
     return replace(frames, damage=layout.damage or frames.damage)
+
+
+def _byte_rate(form: bytes, order: Order) -> float:
+    """Bytes of audio a second. Of what is coded in blocks, some writers say what PCM would take."""
+    rate, average = (int.from_bytes(form[i : i + 4], order) for i in (4, 8))
+    block = int.from_bytes(form[12:14], order)
+    tag = _tag(form, order)
+    if tag in BLOCKS and len(form) >= 20 and (samples := int.from_bytes(form[18:20], order)):
+        return max(1.0, rate * block / samples)
+    return float(rate * block if tag in SINGLES and rate * block else average or 1)
 
 
 def _tag(form: bytes, order: Order) -> int:

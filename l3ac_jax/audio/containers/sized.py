@@ -17,6 +17,7 @@ __all__ = ["UNKNOWN_32", "SizedData", "check_size"]
 # the header taken off, 2 GiB less a page (SoX), or nothing at all.
 UNKNOWN_32 = {0, *range(2**32 - 256, 2**32), *range(2**31 - 4096 - 64, 2**31 + 1)}
 TRAILER = 2**16  # bytes behind the audio that are looked at
+PADDING = 4096  # zeros: more may be silence
 SMALL = 16  # bytes that nobody misses
 
 
@@ -71,7 +72,7 @@ def _is_file(source: BinaryIO, start: int) -> bool:
 
 
 def _is_trailer(source: BinaryIO, start: int, end: int) -> bool:
-    """Tags, or nothing but zeros."""
+    """Tags, or a few zeros."""
     source.seek(start)
     data = source.read(min(TRAILER, end - start))
-    return tag_size(data) > 0 or not any(data)
+    return tag_size(data) > 0 or (end - start <= PADDING and not any(data))

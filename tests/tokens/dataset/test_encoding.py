@@ -315,6 +315,17 @@ def test_the_command_line_says_what_is_wrong_in_one_line(run, audio_folder, tmp_
     )
 
 
+def test_what_is_not_whole_is_written_and_listed(command, audio_folder, tmp_path, capsys):
+    data = (audio_folder / "0.wav").read_bytes()
+    (audio_folder / "0.wav").write_bytes(data[: 44 + 2000])
+    (audio_folder / "empty.wav").unlink()
+    assert command(audio_folder, tmp_path / "out") == 1
+    assert "1 file failed or not whole: see" in capsys.readouterr().err
+    assert open_tokens(tmp_path / "out")[0].samples == 1000
+    (_, line) = (tmp_path / "out" / FAILURES_FILE).read_text().splitlines()
+    assert line.startswith("0.wav\tused in part: is not whole: 0.18 s of 0.24 s are missing")
+
+
 def test_ctrl_c_says_how_to_go_on(command, audio_folder, tmp_path, monkeypatch):
     from l3ac_jax.codec.many import batches
 
