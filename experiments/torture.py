@@ -25,10 +25,11 @@ from typing import Annotated
 import tyro
 
 from l3ac_jax.cli.run import FAILED, run_command
+from l3ac_jax.errors import ArgumentError
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from audio_torture.campaign import torture
+from audio_torture.campaign import Result, torture
 from audio_torture.formats import RECORDINGS
 from audio_torture.table import table
 
@@ -54,7 +55,13 @@ def run(
         processes: that read at the same time
     """
     names = formats or tuple(RECORDINGS)
-    results = {name: torture(name, variants, seed, keep, processes) for name in names}
+    if unknown := set(names) - set(RECORDINGS):
+        raise ArgumentError(f"{min(unknown)}: the formats are {', '.join(RECORDINGS)}")
+    results: dict[str, Result] = {}
+    for name in names:
+        results[name] = torture(name, variants, seed, keep, processes)
+        counts = ", ".join(f"{count} {what}" for what, count in results[name].outcomes.items())
+        print(f"{name}: {counts}", file=sys.stderr, flush=True)
     lines = table(results)
     print(lines)
     if out is not None:

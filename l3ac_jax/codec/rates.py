@@ -7,7 +7,7 @@ from numbers import Integral
 import numpy as np
 from jaxtyping import Float, Int
 
-from l3ac_jax.audio.files import resample
+from l3ac_jax.audio.resampling import resample
 from l3ac_jax.errors import ArgumentError
 
 __all__ = ["at_rate"]

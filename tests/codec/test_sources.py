@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from l3ac_jax.audio.files import read_audio
+from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.errors import ArgumentError, AudioError
 
 

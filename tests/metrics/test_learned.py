@@ -57,6 +57,9 @@ def test_word_error_rate_counts_words():
 )
 def test_a_missing_package_is_named_before_anything_is_computed(monkeypatch, extras, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ImportError, match=rf"needs a package that is not installed.*{package}.*'l3ac-jax\[scores\]'"):
+    with pytest.raises(
+        ImportError,
+        match=rf"needs a package that is not installed.*{package}.*'l3ac-jax\[scores\]'",
+    ):
         extras.check()
     Extras().check()

@@ -21,11 +21,12 @@ __all__ = ["lay_out_mpeg"]
 
 CHAIN = 4  # frames that follow one another and are of one kind are no chance
 TAG_BYTES = 2**16  # Lyrics3 is found by its end
-PADDING = 4096  # zeros at the end that are nobody's loss
+PADDING = 4096  # zeros at the end that may be nobody's loss
 # libsndfile stops where the size divided by that of the first frames ends. The largest frame of a
 # stream is 40 times the smallest.
 CLAIM = 64
 GARBAGE = "bytes that are no MPEG frames"
+ZEROS = "zeros"
 OTHER = "frames of another sample rate or number of channels"
 
 
@@ -100,9 +101,9 @@ class _Scan:
         if self.kind is None and kind is not None:
             self.kind, self.samples = kind.kind, kind.samples
         cause = OTHER if kind is not None and kind.kind != self.kind else GARBAGE
-        skipped = self.window.at(position, min(PADDING, found - position))
-        is_padding = found - position <= PADDING and not any(skipped)
-        if found > position and not (found == self.window.end and is_padding):
+        if found == self.window.end and found - position <= PADDING:
+            cause = cause if any(self.window.at(position, PADDING)) else ZEROS
+        if found > position:
             self.gaps.append((self.frames, found - position, cause))
         if cause == OTHER and kind is not None:
             return self._over(found, kind)
@@ -148,6 +149,7 @@ class _Scan:
                 CUT_OFF if self._is_cut(frames, size, frame_bytes) else cause,
             )
             for frames, size, cause in self.gaps
+            if cause != ZEROS or (size >= frame_bytes and not self._is_complete())
         ]
         # Encoders that say how much they added count exactly; others may count their own frame.
         info = self.info
@@ -161,6 +163,9 @@ class _Scan:
             lost = (frames - self.frames) * self.samples / rate
             damage = [Damage(self.frames * self.samples / rate, lost, CUT_OFF)]
         return Layout([self._part()], (frames * self.samples - trimmed) / rate, damage)
+
+    def _is_complete(self) -> bool:
+        return self.info is not None and 0 < self.info.frames <= self.frames
 
     def _is_cut(self, frames: int, size: int, frame_bytes: float) -> bool:
         return frames == self.frames and size < 2 * frame_bytes and frames > 0

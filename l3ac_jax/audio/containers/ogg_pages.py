@@ -13,7 +13,7 @@ __all__ = ["CAPTURE", "Gap", "Page", "pages", "renumbered"]
 CAPTURE = b"OggS"
 HEADER = 27
 LARGEST = HEADER + 255 + 255 * 255
-CONTINUED, FIRST, LAST = 1, 2, 4
+FIRST, LAST = 2, 4
 # Ogg's CRC-32 takes bits from the most significant one on, zlib's from the least.
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -99,10 +99,9 @@ def _parse(data: bytes, start: int, end: int) -> Page | None:
     )
 
 
-def renumbered(data: bytes, number: int, clear_continued: bool = False) -> bytes:
+def renumbered(data: bytes, number: int) -> bytes:
     """The header of the page that `data` is, as page `number` of its stream."""
-    flags = data[5] & ~CONTINUED if clear_continued else data[5]
-    changed = data[:5] + bytes([flags]) + data[6:18] + number.to_bytes(4, "little") + data[22:]
+    changed = data[:18] + number.to_bytes(4, "little") + data[22:]
     header = changed[:22] + _checksum(changed) + changed[26:]
     return header[: HEADER + data[26]]
 

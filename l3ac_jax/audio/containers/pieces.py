@@ -75,10 +75,6 @@ class PiecedFile:
         """As of any file."""
         return self._position
 
-    def write(self, data: bytes) -> int:
-        """Never called: soundfile asks for it to be there."""
-        raise OSError("read-only")
-
 
 def size_of(piece: Piece) -> int:
     """In bytes."""
