@@ -12,6 +12,7 @@ variant is
     whole      it decodes to what the recording decodes to, sample by sample
     altered    all its samples are there, some with other values: without check sums nobody can tell
     longer     it decodes to more samples than the recording, and nothing is told
+    unknown    samples are missing, of a format that does not say how many there should be
     lost       samples are missing, or changed in spite of check sums, and nothing is told: an error
     crashed    it ends the process, which is an error, as is a hang and memory without bounds
 """

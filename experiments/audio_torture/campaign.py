@@ -18,7 +18,19 @@ from audio_torture.variants import KINDS, damaged
 
 __all__ = ["OUTCOMES", "Result", "torture"]
 
-OUTCOMES = ("refused", "told", "whole", "altered", "longer", "lost", "crashed", "hung", "memory")
+OUTCOMES = (
+    "refused",
+    "told",
+    "whole",
+    "altered",
+    "longer",
+    "unknown",
+    "lost",
+    "crashed",
+    "hung",
+    "memory",
+)
+SHORTER = {"cut", "without a piece"}  # kinds of which a format without sizes knows nothing
 ERRORS = {"lost", "crashed", "hung", "memory"}
 HANGS = 30.0  # seconds
 MEGABYTES = 150.0  # above what the recording itself takes
@@ -117,9 +129,10 @@ def _some(folder: Path, name: str, data: bytes, whole: dict, numbers: range, see
     path = folder / f"{numbers.start}"
     with closing(_Reader()) as reader:
         for number in numbers:
+            kind = list(KINDS)[number % len(KINDS)]
             path.write_bytes(_variant(data, whole["samples"], number, seed))
             read = reader.read(path)
-            outcome = read if isinstance(read, str) else _judge(RECORDINGS[name], read, whole)
+            outcome = read if isinstance(read, str) else _judge(RECORDINGS[name], kind, read, whole)
             if not isinstance(read, str):
                 result.seconds = max(result.seconds, read["seconds"])
                 result.megabytes = max(result.megabytes, read["megabytes"])
@@ -127,13 +140,12 @@ def _some(folder: Path, name: str, data: bytes, whole: dict, numbers: range, see
                     outcome = "memory"
             result.outcomes[outcome] += 1
             if outcome in ERRORS:
-                kind = list(KINDS)[number % len(KINDS)]
                 shown = read if isinstance(read, str) else f"{read['samples']} samples"
                 result.errors.append(f"{name} {number} ({kind}): {outcome}: {shown}")
     return result
 
 
-def _judge(recording: Recording, read: dict, whole: dict) -> str:
+def _judge(recording: Recording, kind: str, read: dict, whole: dict) -> str:
     if read["error"] is not None:
         return "refused"
     if read["told"] is not None:
@@ -142,7 +154,7 @@ def _judge(recording: Recording, read: dict, whole: dict) -> str:
         return "whole"
     missing = whole["samples"] - read["samples"]
     if missing > TOLERANCE:
-        return "lost" if recording.sized else "altered"
+        return "unknown" if not recording.sized and kind in SHORTER else "lost"
     if missing < -TOLERANCE:
         return "longer"
     return "lost" if recording.checked else "altered"

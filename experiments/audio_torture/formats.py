@@ -90,7 +90,7 @@ RECORDINGS = {
     "vorbis": _of("OGG", "VORBIS", checked=True),
     "opus": _of("OGG", "OPUS", checked=True),
     "mp3": _of("MP3", "MPEG_LAYER_III"),
-    "mp3-bare": Recording(_without_xing),
+    "mp3-bare": Recording(_without_xing, sized=False),  # cut between two frames, it is whole
     "nist": _of("NIST", "PCM_16"),
     "voc": _of("VOC", "PCM_16"),
     "svx": _of("SVX", "PCM_16"),
