@@ -22,7 +22,7 @@ def run(tmp_path_factory) -> Path:
     prepare("folder", FIXTURES, folder / "data", CUT, workers=1)
     corpora = f'[{{corpus = "folder", path = "{folder / "data"}"}}]'
     words = ("--data.corpora", corpora, "--data.evaluation.corpora", corpora)
-    run_training(CONFIG, folder / "run", folder / "cache", *words, variables={"XLA_FLAGS": ""})
+    run_training(CONFIG, folder / "run", folder / "cache", *words)
     return folder / "run"
 
 
