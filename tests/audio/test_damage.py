@@ -33,6 +33,7 @@ FORMATS = {
     "nist": ("NIST", "PCM_16"),
     "svx": ("SVX", "PCM_16"),
     "voc": ("VOC", "PCM_16"),
+    "mat4": ("MAT4", "PCM_16"),
     "mat5": ("MAT5", "PCM_16"),
     "sds": ("SDS", "PCM_16"),
 }

@@ -8,6 +8,7 @@ from typing import BinaryIO
 from l3ac_jax.audio.containers.chunks import lay_out_aiff, lay_out_au, lay_out_caf
 from l3ac_jax.audio.containers.flac import lay_out_flac
 from l3ac_jax.audio.containers.layout import Layout, Part
+from l3ac_jax.audio.containers.mat4 import lay_out_mat4
 from l3ac_jax.audio.containers.mpeg import lay_out_mpeg
 from l3ac_jax.audio.containers.mpeg_frames import parse_frame, tag_size
 from l3ac_jax.audio.containers.ogg import lay_out_ogg
@@ -29,6 +30,8 @@ MAGIC = {
     b"OggS": lay_out_ogg,
     b"fLaC": lay_out_flac,
     b"\xf0\x7e\x00\x01": lay_out_sds,
+    b"\0\0\0\0": lay_out_mat4,
+    b"\0\0\x03\xe8": lay_out_mat4,
 }
 
 

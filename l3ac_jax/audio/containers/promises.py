@@ -10,11 +10,10 @@ __all__ = ["promised_samples"]
 SAMPLES = {
     "AVR": re.compile(r"Frames +: (\d+)"),
     "MPC2K": re.compile(r"Frames +: (\d+)"),
-    "MAT4": re.compile(r"Cols +: (\d+)"),
     "MAT5": re.compile(r"Cols +: (\d+)"),
 }
 # Of those that say it in bytes: what the header has, and what it should have.
-BYTES = re.compile(r"(?:BODY : |Data length )(\d+) \(?should be (\d+)|truncated\. (\d+) <--> (\d+)")
+BYTES = re.compile(r"(?:BODY : |Data length )(\d+) \(?should be (\d+)")
 VOC_BLOCK = re.compile(r"(?:Sound Data|Extended II) : (\d+)")
 LENGTH = re.compile(r"Length : (\d+)")
 NIST_COUNT = re.compile(rb"sample_count -i (\d+)")
@@ -34,6 +33,6 @@ def promised_samples(format: str, log: str, head: bytes, frames: int) -> int | N
         if block and length:
             return round(frames * int(block[1]) / max(1, int(length[1])))
     if found := BYTES.search(log):
-        said, is_there = sorted(int(number) for number in found.groups() if number)[::-1]
+        said, is_there = sorted(int(number) for number in found.groups())[::-1]
         return round(frames * said / max(1, is_there))
     return None
