@@ -30,6 +30,7 @@ __all__ = [
     "ScoreError",
     "SourceError",
     "SpoolError",
+    "StreamingError",
     "TokenDatasetError",
     "TrainingDivergedError",
     "TreeError",
@@ -126,6 +127,10 @@ class SourceError(UserError):
 
 class SpoolError(UserError):
     """Temporary files that cannot be written; the message says where and why."""
+
+
+class StreamingError(UserError):
+    """A model, or a part of it, that cannot work step by step; the message says why."""
 
 
 class TokenDatasetError(UserError):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from l3ac_jax.config.tables import Fraction, PositiveInt, Sizes, Switch, Table
+from l3ac_jax.config.tables import Fraction, NonNegative, PositiveInt, Sizes, Switch, Table
 
 
 class EncoderConfig(Table, frozen=True):
@@ -24,12 +24,17 @@ class EncoderConfig(Table, frozen=True):
 
 
 class DecoderConfig(Table, frozen=True):
-    """As the encoder, in the decoder's own order: from the token side to the waveform."""
+    """As the encoder, in the decoder's own order: from the token side to the waveform.
+
+    `norm_statistics` are those of the norms of the pooled views: over the whole clip, as published,
+    over what came so far, or none, without such norms.
+    """
 
     rates: Sizes
     dims: Sizes
     depths: Sizes
     last_layer: Literal["legacy", "dilation", "plain"] = "legacy"
+    norm_statistics: Literal["clip", "running", "none"] = "clip"
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -95,6 +100,11 @@ class CodecConfig(Table, frozen=True):
 
     `grn` is the global response normalization of the convolutional units: the published one acts
     on each channel alone, ConvNeXt-V2's compares channels over the whole clip.
+
+    With `causal`, convolutions, pooling and upsampling look at the past alone, but for
+    `look_ahead_ms` that encoder and decoder together see of the future after a token's own hop:
+    each layer the same time of it, at most half of what it sees. Parameters have the same shapes as
+    without.
     """
 
     sample_rate: PositiveInt = 16000
@@ -102,6 +112,8 @@ class CodecConfig(Table, frozen=True):
     use_norm: Switch = True
     activation: Literal["snake", "gelu"] = "snake"
     grn: Literal["published", "convnext_v2"] = "published"
+    causal: Switch = False
+    look_ahead_ms: NonNegative = 0.0
     encoder: EncoderConfig
     decoder: DecoderConfig
     tpooling: TPoolingConfig = TPoolingConfig()
@@ -113,6 +125,10 @@ class CodecConfig(Table, frozen=True):
         up, down = math.prod(self.decoder.rates), self.encoder_hop
         if up != down:
             raise ValueError(f"decoder.rates multiply to {up}, encoder.rates to {down}")
+        if self.look_ahead_ms and not self.causal:
+            raise ValueError("look_ahead_ms is for causal models: it needs causal = true")
+        if self.causal and self.grn == "convnext_v2":
+            raise ValueError("grn = 'convnext_v2' sees the whole clip: it cannot be causal")
         if self.feature_dim % 4:
             raise ValueError("feature_dim must be a multiple of 4 (heads are a quarter of it wide)")
         if self.transformer.position == "rotary" and self.feature_dim % 8:

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.evaluation.receptive_field import Field
 from l3ac_jax.model.network import Network
-from l3ac_jax.model.tpooling import ClipNorm
+from l3ac_jax.model.tpooling import TrendNorm
 from l3ac_jax.system.compilation import quick_compilation
 
 __all__ = ["DecodedSample", "Influence", "Probe", "Statistics"]
@@ -186,11 +186,13 @@ class _HeldNorms:
         self, method: Callable, arguments: tuple, keywords: dict, context: InterceptorContext
     ) -> Any:
         norm = context.module
-        if not isinstance(norm, ClipNorm) or context.method_name != "__call__":
+        if not isinstance(norm, TrendNorm) or context.method_name != "__call__":
             return method(*arguments, **keywords)
-        signals = jnp.stack(arguments[0], axis=-1)
-        mean = signals.mean(axis=1, keepdims=True)
-        factor = jax.lax.rsqrt(signals.var(axis=1, keepdims=True) + _VARIANCE_EPS)
+        trends, means, variances = arguments
+        if means is None:
+            return method(*arguments, **keywords)
+        signals, mean, variance = (jnp.stack(part, axis=-1) for part in (trends, means, variances))
+        factor = jax.lax.rsqrt(variance + _VARIANCE_EPS)
         self.statistics.append((mean, factor))
         own = method(*arguments, **keywords)
         if self.held is None:

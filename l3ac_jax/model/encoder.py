@@ -1,5 +1,8 @@
 """The convolutional encoder: the waveform to features."""
 
+from itertools import accumulate
+from operator import mul
+
 from jaxtyping import Array, Float
 
 from l3ac_jax.config.model import EncoderConfig, TPoolingConfig
@@ -45,16 +48,23 @@ class Encoder(Chain):
 
     def setup(self):
         config, options = self.config, self.options
-        dims = config.dims
+        dims, strides = config.dims, [*accumulate(config.rates, mul, initial=1)]
         self.front = TConv(dims[0], self.tpooling, options)
         self.stage = [
-            EncoderStage(channels, depth, rate, features, options)
-            for channels, depth, rate, features in zip(
-                dims, config.depths, config.rates, dims[1:], strict=False
+            EncoderStage(channels, depth, rate, features, options.at_stride(stride))
+            for channels, depth, rate, features, stride in zip(
+                dims, config.depths, config.rates, dims[1:], strides, strict=False
             )
         ]
-        self.final = UnitStack(dims[-1], (1,) * config.depths[-1], options)
-        self.output = Conv(self.features, 3, folded=options.folded, dtype=options.dtype)
+        slowest = options.at_stride(strides[-1])
+        self.final = UnitStack(dims[-1], (1,) * config.depths[-1], slowest)
+        self.output = Conv(
+            self.features,
+            3,
+            look_ahead=slowest.frames_ahead(),
+            folded=options.folded,
+            dtype=options.dtype,
+        )
 
     @property
     def layers(self) -> list[Layer]:

@@ -8,8 +8,9 @@ what they are. In bfloat16, weight norm, norms and Snake are still computed in f
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import flax.linen as nn
 import jax
@@ -18,9 +19,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from l3ac_jax.model import ops
-from l3ac_jax.model.layer import Kind, Layer, Role
+from l3ac_jax.model.layer import Kind, Layer, Role, Windowed
 from l3ac_jax.model.ops import Frames, Lengths
-from l3ac_jax.model.reach import Span
+from l3ac_jax.model.reach import Context, Span
+from l3ac_jax.model.streams import Flow, State, Stream, delayed, joined, recent
 
 kernel_init = nn.initializers.truncated_normal(stddev=0.02, lower=-100.0, upper=100.0)
 
@@ -39,6 +41,19 @@ class BlockOptions:
     blocked: bool = False
     dtype: DTypeLike | None = None
     grn: str = "published"
+    look_ahead: float = math.inf
+    """samples of the future that a layer may see; unbounded, as many as it sees of the past"""
+    stride: int = 1
+    """samples between frames"""
+
+    def at_stride(self, stride: int) -> Self:
+        """Where there are so many samples between frames."""
+        return dataclasses.replace(self, stride=stride)
+
+    def frames_ahead(self, stride: int | None = None) -> float:
+        """Frames of the future that a layer may see, here or at another stride."""
+        unbounded = math.isinf(self.look_ahead)
+        return self.look_ahead if unbounded else self.look_ahead // (stride or self.stride)
 
 
 def normalized_kernel(kernel: Float[Array, "*k d"], scale: Float[Array, " d"]):
@@ -100,6 +115,9 @@ class Dense(WeightNormed):
         y = ops.dense(*rounded(self.dtype, x, kernel)).astype(x.dtype)
         return y + ops.per_channel(bias, y)
 
+    def channels_after(self, channels: int | None) -> int:
+        return self.features
+
 
 def torch_uniform(fan_in: int):
     """PyTorch's initial values for Linear and Conv1d: uniform within ±1/sqrt(fan_in)."""
@@ -131,55 +149,48 @@ class PlainDense(Layer):
         return y + ops.per_channel(bias, y)
 
 
-class Conv(WeightNormed):
+class Conv(WeightNormed, Windowed):
     """Weight-normed convolution of odd width, zero-padded to the same length."""
 
     features: int
     width: int
     dilation: int = 1
-
-    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t d"]:
-        return self.valid(ops.pad_frames(ops.mask_frames(x, lengths), self.halo))
+    look_ahead: float = math.inf
 
     @nn.compact
     def valid(self, x: Frames) -> Float[Array, "b u d"]:
-        """The convolution of the frames that have `halo` neighbours on either side."""
+        """The convolution of the frames that have all neighbours."""
         shape = (self.width, x.shape[-1], self.features)
         kernel, bias = self.weights(shape, x.dtype)
         y = ops.conv(*rounded(self.dtype, x, kernel), dilation=self.dilation).astype(x.dtype)
         return y + ops.per_channel(bias, y)
 
     @property
-    def halo(self) -> int:
-        return ops.same_padding(self.width, self.dilation)
+    def context(self) -> Context:
+        return Context.around(self.width, self.dilation, self.look_ahead)
 
-    def reach(self, span: Span) -> Span:
-        return span.widen(self.halo, self.halo)
+    def channels_after(self, channels: int | None) -> int:
+        return self.features
 
 
-class DepthwiseConv(WeightNormed):
+class DepthwiseConv(WeightNormed, Windowed):
     """Weight-normed convolution of each channel by itself, zero-padded to the same length."""
 
     kinds: ClassVar[Mapping[str, Kind]] = {**WeightNormed.kinds, "kernel": Kind.FILTERS}
     width: int
     dilation: int = 1
-
-    def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
-        return self.valid(ops.pad_frames(ops.mask_frames(x, lengths), self.halo))
+    look_ahead: float = math.inf
 
     @nn.compact
     def valid(self, x: Frames) -> Float[Array, "b u c"]:
-        """The convolution of the frames that have `halo` neighbours on either side."""
+        """The convolution of the frames that have all neighbours."""
         kernel, bias = self.weights((self.width, x.shape[-1]), x.dtype)
         y = ops.depthwise_conv(x, kernel, self.dilation)
         return y + ops.per_channel(bias, y)
 
     @property
-    def halo(self) -> int:
-        return ops.same_padding(self.width, self.dilation)
-
-    def reach(self, span: Span) -> Span:
-        return span.widen(self.halo, self.halo)
+    def context(self) -> Context:
+        return Context.around(self.width, self.dilation, self.look_ahead)
 
 
 class StridedConv(WeightNormed):
@@ -201,17 +212,57 @@ class StridedConv(WeightNormed):
     def lengths_after(self, lengths: Lengths) -> Lengths:
         return None if lengths is None else ops.quotient(lengths, self.stride)
 
+    def channels_after(self, channels: int | None) -> int:
+        return self.features
+
+    def start(self, flow: Flow) -> tuple[State, Flow]:
+        """With frames of delay where the clip would not begin with a group of `stride`."""
+        missing = -flow.lag % self.stride
+        after = Flow(flow.batch, self.features, (flow.lag + missing) // self.stride)
+        return recent(flow, missing, missing), after
+
+    def step(self, state: State, stream: Stream) -> tuple[State, Stream]:
+        state, stream = delayed(state, stream)
+        return state, Stream(self(stream.frames), stream.real[:, :: self.stride])
+
 
 class LinearUpsample(Layer):
-    """Linear interpolation to `factor` times the rate; multiplies `t` and `lengths` by it."""
+    """Linear interpolation to `factor` times the rate; multiplies `t` and `lengths` by it.
+
+    Half of a frame's `factor` frames lie beyond it. Those that `look_ahead` does not allow to see
+    come that much later: without any, frames lie between the frame before and the present one.
+    """
 
     factor: int
+    look_ahead: float = math.inf
+    """in frames of the output"""
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u c"]:
-        return ops.linear_upsample(x, self.factor, lengths)
+        y = ops.linear_upsample(x, self.factor, lengths)
+        if self._late == 0:
+            return y
+        first = jnp.repeat(x[:, :1], self._late, axis=1)
+        return jnp.concatenate([first, y[:, : -self._late]], axis=1)
+
+    @property
+    def _future(self) -> int:
+        return int(min(self.factor // 2, self.look_ahead))
+
+    @property
+    def _late(self) -> int:
+        return self.factor // 2 - self._future
 
     def reach(self, span: Span) -> Span:
-        return span.before_linear_upsample(self.factor)
+        return span.move(-self._late).before_linear_upsample(self.factor)
+
+    def start(self, flow: Flow) -> tuple[State, Flow]:
+        return recent(flow, 1, 1), flow._replace(lag=flow.lag * self.factor + self._future)
+
+    def step(self, state: State, stream: Stream) -> tuple[State, Stream]:
+        state, frames, real = joined(state, stream)
+        y = ops.upsample_between(frames, real, self.factor)
+        flags = jnp.repeat(real, self.factor, axis=1)[:, self.factor - self._future :]
+        return state, Stream(y, flags[:, : y.shape[1]])
 
     def lengths_after(self, lengths: Lengths) -> Lengths:
         return None if lengths is None else lengths * self.factor

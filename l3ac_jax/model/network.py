@@ -1,22 +1,25 @@
 """The whole network: waveform to tokens and back, as one Flax module."""
 
+import math
+from functools import cache
 from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.model import ops
-from l3ac_jax.model.decoder import Decoder
+from l3ac_jax.model.decoder import ByStage, Decoder
 from l3ac_jax.model.encoder import Encoder
 from l3ac_jax.model.fsq import FSQ, Noise, Tokens
-from l3ac_jax.model.layer import Layer, chain, run
+from l3ac_jax.model.layer import Layer, chain, run, start_all, step_all
 from l3ac_jax.model.layers import BlockOptions
 from l3ac_jax.model.ops import Lengths, Signal
 from l3ac_jax.model.reach import Span
+from l3ac_jax.model.streams import Flow, State, Stream
 from l3ac_jax.model.transformer import DecoderTransformer, EncoderTransformer
 from l3ac_jax.system.jax_settings import own_settings
 
@@ -31,6 +34,24 @@ class Reconstruction(NamedTuple):
     tokens: Int[Array, "b n"]
     features: Float[Array, "b n f"]
     """quantized (in training: with noise)"""
+
+
+@cache
+def layers_look_ahead(config: CodecConfig) -> float:
+    """How many samples of the future each layer of a configuration's network may see.
+
+    The most with which encoder and decoder together see no more than `look_ahead_ms` after a
+    token's own hop; without a bound for networks that are not causal.
+    """
+    if not config.causal:
+        return math.inf
+    budget = config.look_ahead_ms * config.sample_rate // 1000
+    low, high = 0, int(budget)  # no layer can have more than all of them together
+    while low < high:
+        middle = (low + high + 1) // 2
+        enough = Network(config, look_ahead=middle).bind({}).look_ahead_samples <= budget
+        low, high = (middle, high) if enough else (low, middle - 1)
+    return low
 
 
 class Network(nn.Module):
@@ -48,9 +69,12 @@ class Network(nn.Module):
     folded: bool = False
     blocked: bool = False
     dtype: DTypeLike | None = None
+    look_ahead: float | None = None
+    """samples of the future that each layer may see; None: as the configuration says"""
 
     def setup(self):
         config, features = self.config, self.config.feature_dim
+        look_ahead = layers_look_ahead(config) if self.look_ahead is None else self.look_ahead
         options = BlockOptions(
             use_norm=config.use_norm,
             activation=config.activation,
@@ -58,6 +82,7 @@ class Network(nn.Module):
             folded=self.folded,
             blocked=self.blocked,
             dtype=self.dtype,
+            look_ahead=look_ahead,
         )
         self.encoder = Encoder(config.encoder, features, config.tpooling, options)
         self.encoder_transformer = EncoderTransformer(
@@ -65,9 +90,13 @@ class Network(nn.Module):
         )
         self.quantizer = FSQ(features, config.quantizer.levels)
         self.decoder_transformer = DecoderTransformer(
-            config.transformer, features, self.folded, self.dtype
+            config.transformer,
+            features,
+            self.folded,
+            self.dtype,
+            options.frames_ahead(config.encoder_hop),
         )
-        self.decoder = Decoder(config.decoder, config.tpooling, options)
+        self.decoder = Decoder(config.decoder, config.tpooling, options, config.sample_rate)
 
     def __call__(
         self, audio: Signal, lengths: Lengths = None, noise: Noise | None = None
@@ -124,6 +153,61 @@ class Network(nn.Module):
         With `local`, other than through the norms' statistics over the whole clip.
         """
         return chain(self._decoding, span, local)
+
+    @property
+    def look_ahead_samples(self) -> int | float:
+        """Samples after a token's own hop that encoder and decoder see together.
+
+        Other than through norms over the whole clip. Any sample of the hop may be the latest.
+        """
+        hop = self.config.hop_length
+        encoder = self.encoder_reach(Span(0, 0)).last - (hop - 1)
+        return (
+            encoder
+            + max(
+                (self.decoder_reach(Span(sample, sample), local=True).last + 1) * hop - 1 - sample
+                for sample in range(hop)
+            )
+            - (hop - 1)
+        )
+
+    def decoder_statistics(self, features: Features, lengths: Lengths = None) -> ByStage:
+        """Means and variances over each clip, as norms over the whole clip take them."""
+        frames, counts = run([self.decoder_transformer], features, lengths)
+        return self.decoder.statistics(frames, counts)
+
+    # Streams (see streams.py); a state holds what all layers keep.
+
+    def start_encoder(self, batch: int, lag: int = 0) -> tuple[State, int]:
+        """The state before the first sample, or before `lag` that are none, and the tokens' lag.
+
+        Raises StreamingError for a network that needs the whole clip.
+        """
+        states, flow = start_all(self._encoding, Flow(batch, None, lag))
+        return states, flow.lag
+
+    def encoder_step(
+        self, state: State, audio: Signal, real: Bool[Array, "b t"]
+    ) -> tuple[State, tuple[Features, Tokens]]:
+        """Quantized features and tokens of (b, k · hop length) samples, k late by the lag."""
+        state, stream = step_all(self._encoding, state, Stream(audio, real))
+        return state, self.quantizer(ops.at_least_float32(stream.frames))
+
+    def start_decoder(self, batch: int, statistics: ByStage | None = None) -> tuple[State, int]:
+        """The state before the first token, and the lag of the audio in samples.
+
+        With the `statistics` of clips where the norms take those. Raises StreamingError.
+        """
+        kept, flow = self.decoder_transformer.start(Flow(batch, self.config.feature_dim))
+        state, flow = self.decoder.start(flow, statistics)
+        return [kept, state], flow.lag
+
+    def decoder_step(
+        self, state: State, features: Features, real: Bool[Array, "b n"]
+    ) -> tuple[State, Signal]:
+        """(b, k · hop length) audio of (b, k, f) quantized features, late by the lag."""
+        state, stream = step_all(self._decoding, state, Stream(features, real))
+        return state, stream.frames
 
     @property
     def _encoding(self) -> list[Layer]:

@@ -8,6 +8,7 @@ from l3ac_jax.model import ops
 from l3ac_jax.model.layer import Kind, Layer
 from l3ac_jax.model.ops import Frames, Lengths
 from l3ac_jax.model.ops.blocks import in_blocks
+from l3ac_jax.model.reach import NO_CONTEXT
 
 NORM_EPS = 1e-8
 RESPONSE_EPS = 1e-6  # ConvNeXt-V2's own
@@ -35,7 +36,7 @@ class ChannelNorm(Layer):
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
         if self.block_width is None:
             return self.valid(x)
-        return in_blocks(self, x, None, 0, self.block_width, True)
+        return in_blocks(self, x, None, NO_CONTEXT, self.block_width, True)
 
     @nn.compact
     def valid(self, x: Frames) -> Frames:

@@ -24,17 +24,44 @@ class Span(NamedTuple):
     def widen(self, past: int, future: int) -> "Span":
         return Span(self.first - past, self.last + future)
 
+    def move(self, frames: int) -> "Span":
+        return Span(self.first + frames, self.last + frames)
+
     def before_stride(self, stride: int) -> "Span":
         """The input frames that `stride`-wide groups make these frames of."""
         return Span(self.first * stride, self.last * stride + stride - 1)
 
     def before_linear_upsample(self, factor: int) -> "Span":
         """The input frames between which these frames are interpolated."""
-        if not self.bounded:
-            return WHOLE_CLIP
-        first = math.floor((self.first + 0.5) / factor - 0.5)
-        last = math.ceil((self.last + 0.5) / factor - 0.5)
-        return Span(first, last)
+        first, last = ((frame + 0.5) / factor - 0.5 for frame in self)
+        return Span(
+            first if math.isinf(first) else math.floor(first),
+            last if math.isinf(last) else math.ceil(last),
+        )
 
 
 WHOLE_CLIP = Span(-math.inf, math.inf)
+
+
+class Context(NamedTuple):
+    """How many frames before and after its own one an output frame depends on."""
+
+    past: int
+    future: int
+
+    @classmethod
+    def around(cls, width: int, dilation: int = 1, look_ahead: float = math.inf) -> "Context":
+        """Of `width` (odd) frames, `dilation` apart: half of them the future, if it may be seen."""
+        total = (width - 1) * dilation
+        future = int(min(total // 2, look_ahead))
+        return cls(total - future, future)
+
+    @property
+    def total(self) -> int:
+        return self.past + self.future
+
+    def __add__(self, other: "Context") -> "Context":  # pyright: ignore[reportIncompatibleMethodOverride]
+        return Context(self.past + other.past, self.future + other.future)
+
+
+NO_CONTEXT = Context(0, 0)

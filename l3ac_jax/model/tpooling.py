@@ -4,13 +4,17 @@ TPooling(x, K) = AvgPool_K(MaxPool_K(|x|)), stride 1: the envelope of the signal
 samples. K = 1 is the signal itself, sign included.
 """
 
-from typing import Any
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple, Self
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from l3ac_jax.config.model import TPoolingConfig
+from l3ac_jax.errors import StreamingError
 from l3ac_jax.model import ops
 from l3ac_jax.model.layer import Layer, Role
 from l3ac_jax.model.layers import (
@@ -23,28 +27,63 @@ from l3ac_jax.model.layers import (
 from l3ac_jax.model.norms import AFFINE, affine
 from l3ac_jax.model.ops import Frames, Lengths, Signal
 from l3ac_jax.model.ops.blocks import in_blocks
-from l3ac_jax.model.ops.pooling import average_pool, max_pool
-from l3ac_jax.model.reach import WHOLE_CLIP, Span
+from l3ac_jax.model.ops.pooling import window_maxima, window_means
+from l3ac_jax.model.reach import NO_CONTEXT, WHOLE_CLIP, Context, Span
+from l3ac_jax.model.streams import Flow, Recent, Stream, delayed, joined, recent
 
 CONV_WIDTH = 7
 CHANNELS_PER_BRANCH = 4
 
+PerFrame = Float[Array, "b #t"]
 Statistics = list[tuple[Float[Array, " b"], Float[Array, " b"]]]
 """Mean and variance of each signal over its clip."""
 
 
+class TrendContext(NamedTuple):
+    """What each part of a trend sees; the future is given to the last part first."""
+
+    maxima: Context
+    means: Context
+    conv: Context
+
+    @classmethod
+    def of(cls, pooling: int, dilation: int = 1, look_ahead: float = math.inf) -> Self:
+        conv = Context.around(CONV_WIDTH, dilation, look_ahead)
+        means = Context.around(pooling, look_ahead=look_ahead - conv.future)
+        left = look_ahead - conv.future - means.future
+        return cls(Context.around(pooling, look_ahead=left), means, conv)
+
+    @property
+    def whole(self) -> Context:
+        """What the trend sees."""
+        return self.maxima + self.means + self.conv
+
+
 def tpool(x: Signal, width: int, absolute: bool = True, lengths: Lengths = None) -> Signal:
     """Trend of `x` over `width` (odd) samples; `absolute=False` pools x instead of |x|."""
+    return _tpool(x, width, absolute, lengths, TrendContext.of(width))
+
+
+def _tpool(x: Signal, width: int, absolute: bool, lengths: Lengths, context: TrendContext):
     if width == 1:
         return x
     signal = jnp.abs(x) if absolute else x
-    peaks: Array = max_pool(ops.mask_frames(signal, lengths, -jnp.inf), width)  # pyright: ignore
-    return average_pool(ops.mask_frames(peaks, lengths), width)
+    signal = ops.mask_frames(signal, lengths, -jnp.inf)
+    peaks: Array = window_maxima(ops.pad_frames(signal, *context.maxima, -jnp.inf), width)  # pyright: ignore
+    return window_means(ops.pad_frames(ops.mask_frames(peaks, lengths), *context.means), width)
 
 
 def pooling_reach(width: int) -> int:
     """Samples on either side that TPooling looks at."""
     return 2 * (width // 2)
+
+
+class TrendState(NamedTuple):
+    """What each part of a trend keeps."""
+
+    maxima: Recent
+    means: Recent
+    conv: Recent
 
 
 class TrendBranch(WeightNormed):
@@ -54,17 +93,86 @@ class TrendBranch(WeightNormed):
     features: int
     dilation: int = 1
     absolute: bool = True
+    look_ahead: float = math.inf
+
+    def __call__(self, x: Signal, lengths: Lengths = None) -> Float[Array, "b t d"]:
+        trend = _tpool(x, self.pooling, self.absolute, lengths, self.contexts)
+        trend = ops.mask_frames(trend, lengths)
+        return self.valid(ops.pad_frames(trend, *self.contexts.conv))
 
     @nn.compact
-    def __call__(self, x: Signal, lengths: Lengths = None) -> Float[Array, "b t d"]:
-        kernel, bias = self.weights((CONV_WIDTH, 1, self.features), x.dtype)
-        trend = ops.mask_frames(tpool(x, self.pooling, self.absolute, lengths), lengths)
+    def valid(self, trend: Signal) -> Float[Array, "b u d"]:
+        """The convolution of a trend where it has all neighbours."""
+        kernel, bias = self.weights((CONV_WIDTH, 1, self.features), trend.dtype)
         y = ops.signal_conv(trend, kernel[:, 0], self.dilation)
         return y + ops.per_channel(bias, y)
 
+    @property
+    def contexts(self) -> TrendContext:
+        """What its parts see."""
+        return TrendContext.of(self.pooling, self.dilation, self.look_ahead)
+
+    def channels_after(self, channels: int | None) -> int:
+        return self.features
+
     def reach(self, span: Span) -> Span:
-        pad = ops.same_padding(CONV_WIDTH, self.dilation) + pooling_reach(self.pooling)
-        return span.widen(pad, pad)
+        return span.widen(*self.contexts.whole)
+
+    def start(self, flow: Flow) -> tuple[TrendState, Flow]:
+        fills = (-math.inf, 0.0, 0.0)
+        states = [
+            recent(flow, context.total, context.future, fill)
+            for context, fill in zip(self.contexts, fills, strict=True)
+        ]
+        lag = flow.lag + self.contexts.whole.future
+        return TrendState(*states), Flow(flow.batch, self.features, lag)
+
+    def step(self, state: TrendState, stream: Stream) -> tuple[TrendState, Stream]:
+        width, steps = self.pooling, stream.real.shape[1]
+        maxima, means = state.maxima, state.means
+        if width > 1:
+            x = jnp.abs(stream.frames) if self.absolute else stream.frames
+            maxima, x, real = joined(maxima, Stream(x, stream.real), -jnp.inf)
+            stream = Stream(window_maxima(x, width), real[:, :steps])  # pyright: ignore
+            means, x, real = joined(means, stream, 0.0)
+            stream = Stream(window_means(x, width), real[:, :steps])  # pyright: ignore
+        conv, x, real = joined(state.conv, stream, 0.0)
+        return TrendState(maxima, means, conv), Stream(self.valid(x), real[:, :steps])
+
+
+class Aligned(NamedTuple):
+    """What parallel branches keep, and their outputs' and the input's delays to be in time."""
+
+    branches: list[TrendState]
+    delays: list[Recent]
+    input: Recent
+
+
+def _start_aligned(branches: list[TrendBranch], flow: Flow, signal: Flow) -> tuple[Aligned, int]:
+    """For branches that see `signal`, beside `flow`, which becomes as late as the latest of them.
+
+    Also the lag of all.
+    """
+    started = [branch.start(signal) for branch in branches]
+    lag = max(after.lag for _, after in started)
+    delays = [recent(after, *[lag - after.lag] * 2) for _, after in started]
+    delay = recent(flow, *[lag - flow.lag] * 2)
+    return Aligned([state for state, _ in started], delays, delay), lag
+
+
+def _step_aligned(
+    branches: list[TrendBranch], state: Aligned, stream: Stream, signal: Array
+) -> tuple[Aligned, list[Array], Stream]:
+    """The branches' views of a signal beside a stream, and the stream, all of the same frames."""
+    states, delays, views = [], [], []
+    for branch, kept, delay in zip(branches, state.branches, state.delays, strict=True):
+        kept, view = branch.step(kept, Stream(signal, stream.real))
+        delay, view = delayed(delay, view)
+        states.append(kept)
+        delays.append(delay)
+        views.append(view.frames)
+    delay, stream = delayed(state.input, stream)
+    return Aligned(states, delays, delay), views, stream
 
 
 def _pooling(tpooling: TPoolingConfig, kernel: int) -> int:
@@ -92,6 +200,7 @@ class TConv(Layer):
                 CHANNELS_PER_BRANCH,
                 kernel // 99 + 1,  # as published
                 tpooling.absolute,
+                self.options.frames_ahead(),
                 folded=folded,
             )
             for kernel in kernels
@@ -105,7 +214,7 @@ class TConv(Layer):
         views = [branch(x, lengths) for branch in self.branch]
         views = jnp.concatenate([*views, x[..., None]], axis=-1)
         width = self.expand.features
-        return in_blocks(self, views, lengths, 0, width, self.options.blocked)
+        return in_blocks(self, views, lengths, NO_CONTEXT, width, self.options.blocked)
 
     def valid(self, views: Frames) -> Float[Array, "b t d"]:
         """Mixes the convolved trends; the last channel of `views` is the waveform."""
@@ -115,16 +224,32 @@ class TConv(Layer):
     def reach(self, span: Span) -> Span:
         return _widest(self.branch, span)
 
+    def channels_after(self, channels: int | None) -> int:
+        return self.features
+
+    def start(self, flow: Flow) -> tuple[Aligned, Flow]:
+        state, lag = _start_aligned(self.branch, flow, flow)
+        return state, Flow(flow.batch, self.features, lag)
+
+    def step(self, state: Aligned, stream: Stream) -> tuple[Aligned, Stream]:
+        state, views, stream = _step_aligned(self.branch, state, stream, stream.frames)
+        frames = jnp.concatenate([*views, stream.frames[..., None]], axis=-1)
+        return state, Stream(self.valid(frames), stream.real)
+
 
 class EnhanceBlock(Layer):
-    """Scales each channel by 1 + a mix of the trends of channel 0, normed over the whole clip.
+    """Scales each channel by 1 + a mix of the trends of channel 0, normed.
 
-    The norm (InstanceNorm) makes every output frame depend on every input frame.
+    The norm is an InstanceNorm, as published over the whole clip ("clip"), which makes every output
+    frame depend on every input frame; over the frames so far ("running", a frame weighing 1/e after
+    `memory` frames); or the trends stay as they are ("none").
     """
 
     channels: int
     tpooling: TPoolingConfig = TPoolingConfig()
     options: BlockOptions = BlockOptions()
+    statistics: str = "clip"
+    memory: float = 1.0
 
     def setup(self):
         folded, tpooling = self.options.folded, self.tpooling
@@ -134,19 +259,46 @@ class EnhanceBlock(Layer):
                 1,
                 kernel // 2 + 1,  # as published, also where the pooling is ablated
                 tpooling.absolute,
+                self.options.frames_ahead(),
                 folded=folded,
                 role=Role.NORMALIZED,
             )
             for kernel in tpooling.decoder_kernels
         ]
-        self.norm = ClipNorm(folded)
+        self.norm = TrendNorm(folded)
         self.merge = PlainDense(self.channels)
 
     def __call__(
         self, x: Frames, lengths: Lengths = None, statistics: Statistics | None = None
     ) -> Frames:
         """`statistics` are those of the trends over the clip that `x` is a part of."""
-        gain = self.merge(self.norm(self.trends(x, lengths), lengths, statistics).astype(x.dtype))
+        trends = self.trends(x, lengths)
+        if self.statistics == "clip":
+            found = statistics or [ops.clip_statistics(trend, lengths) for trend in trends]
+            means, variances = ([one[:, None] for one in kind] for kind in zip(*found, strict=True))
+        elif self.statistics == "running":
+            real = jnp.ones(x.shape[:2], bool)  # nobody sees what comes after the clip
+            past = ops.no_past(len(x), len(trends))
+            _, means, variances = self._running(trends, real, past)
+        else:
+            means = variances = None
+        return self._scaled(x, trends, means, variances)
+
+    def _running(
+        self, trends: list[Signal], real: Array, past: ops.Past
+    ) -> tuple[ops.Past, list[Signal], list[Signal]]:
+        past, *both = ops.running_statistics(jnp.stack(trends, axis=-1), real, self.memory, past)
+        means, variances = ([one[..., k] for k in range(len(trends))] for one in both)
+        return past, means, variances
+
+    def _scaled(
+        self,
+        x: Frames,
+        trends: list[Signal],
+        means: list[Signal] | None,
+        variances: list[Signal] | None,
+    ) -> Frames:
+        gain = self.merge(self.norm(trends, means, variances).astype(x.dtype))
         return x + x * gain
 
     def trends(self, x: Frames, lengths: Lengths = None) -> list[Signal]:
@@ -162,21 +314,61 @@ class EnhanceBlock(Layer):
         return _widest(self.branch, span)
 
     def reach(self, span: Span) -> Span:
-        return WHOLE_CLIP
+        if self.statistics == "clip":
+            return WHOLE_CLIP
+        reach = self.local_reach(span)
+        return Span(-math.inf, reach.last) if self.statistics == "running" else reach
+
+    def start(self, flow: Flow, statistics: Statistics | None = None) -> tuple[EnhanceState, Flow]:
+        """With the `statistics` of a clip where the norm takes those."""
+        if self.statistics == "clip" and statistics is None:
+            raise StreamingError(
+                "the decoder norms by statistics over the whole clip (decoder.norm_statistics = "
+                "'clip'), so it cannot work step by step unless they are given"
+            )
+        state, lag = _start_aligned(self.branch, flow, flow._replace(channels=None))
+        past = ops.no_past(flow.batch, len(self.branch)) if self.statistics == "running" else None
+        given = statistics if self.statistics == "clip" else None
+        return EnhanceState(state, past, given), flow._replace(lag=lag)
+
+    def step(self, state: EnhanceState, stream: Stream) -> tuple[EnhanceState, Stream]:
+        leader = ops.at_least_float32(stream.frames[..., 0])
+        aligned, views, stream = _step_aligned(self.branch, state.branches, stream, leader)
+        trends, past = [view[..., 0] for view in views], state.past
+        if state.given is not None:
+            means, variances = ([one[:, None] for one in k] for k in zip(*state.given, strict=True))
+        elif past is not None:
+            past, means, variances = self._running(trends, stream.real, past)
+        else:
+            means = variances = None
+        frames = self._scaled(stream.frames, trends, means, variances)
+        return EnhanceState(aligned, past, state.given), Stream(frames, stream.real)
 
 
-class ClipNorm(Layer):
-    """InstanceNorm: each signal to zero mean and unit variance over its clip's real frames."""
+class EnhanceState(NamedTuple):
+    """What an EnhanceBlock keeps: of its branches, and for its norm one of the two or neither."""
+
+    branches: Aligned
+    past: ops.Past | None
+    given: Statistics | None
+
+
+class TrendNorm(Layer):
+    """The InstanceNorm of an EnhanceBlock: each trend to zero mean and unit variance."""
 
     kinds = AFFINE
     folded: bool = False
 
     @nn.compact
     def __call__(
-        self, signals: list[Signal], lengths: Lengths = None, statistics: Statistics | None = None
+        self,
+        trends: list[Signal],
+        means: list[PerFrame] | None,
+        variances: list[PerFrame] | None,
     ) -> Float[Array, "b t k"]:
-        if statistics is None:
-            statistics = [ops.clip_statistics(signal, lengths) for signal in signals]
-        pairs = zip(signals, statistics, strict=True)
-        x = jnp.stack([ops.standardize(signal, *of_clip) for signal, of_clip in pairs], axis=-1)
+        """Without means and variances, the trends as they are."""
+        if means is not None and variances is not None:
+            known = zip(trends, means, variances, strict=True)
+            trends = [ops.standardize(*each) for each in known]
+        x = jnp.stack(trends, axis=-1)
         return x if self.folded else affine(self, x)

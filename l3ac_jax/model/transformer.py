@@ -3,9 +3,11 @@
 Shapes: b batch, n frames, h heads, f feature width; q queries, k keys, m distances.
 """
 
+from __future__ import annotations
+
 import math
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -13,16 +15,29 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from l3ac_jax.config.model import TransformerConfig
+from l3ac_jax.errors import StreamingError
 from l3ac_jax.model import ops
 from l3ac_jax.model.layer import Chain, Layer, Role, chain
 from l3ac_jax.model.layers import LinearUpsample, PlainDense, StridedConv, absorb, rounded
 from l3ac_jax.model.norms import ChannelNorm
 from l3ac_jax.model.ops import Frames, Lengths
-from l3ac_jax.model.ops.attention import causal_attention, causal_bias
+from l3ac_jax.model.ops.attention import Heads, causal_attention, causal_bias
+from l3ac_jax.model.ops.ring_attention import (
+    Positions,
+    Ring,
+    Seen,
+    empty_ring,
+    no_positions,
+    ring_attention,
+    see,
+)
 from l3ac_jax.model.reach import Span
+from l3ac_jax.model.streams import Flow, Stream, only_real
 
 HEADS = 6
 LAYER_NORM_EPS = 1e-5
+STEP_BLOCK = 192
+"""Frames of a step that attend at a time: each sees two windows and its block."""
 
 
 def feed_forward_width(features: int) -> int:
@@ -86,13 +101,28 @@ class TransformerLayer(Layer):
 
     def __call__(self, x: Frames, bias: Float[Array, "#h q k"]) -> Frames:
         """`bias` also says what is seen: (h, window, window or 2·window)."""
+        query, key, value = self._queries_keys_values(x)
+        attended = causal_attention(query, key, value, bias.shape[1], bias, self.rotary)
+        return self._fed_forward(x, attended)
+
+    def attend_step(
+        self, ring: Ring, x: Frames, seen: Seen, table: Float[Array, "m h"] | None
+    ) -> tuple[Ring, Frames]:
+        """A step (see `LocalTransformer`); `table` holds the biases of distances."""
+        query, key, value = self._queries_keys_values(x)
+        ring, attended = ring_attention(ring, query, key, value, seen, table)
+        return ring, self._fed_forward(x, attended)
+
+    def _queries_keys_values(self, x: Frames) -> tuple[Heads, Heads, Heads]:
         batch, frames, _ = x.shape
         qkv = self.qkv(self.attention_norm(x)).reshape(batch, frames, 3, HEADS, -1)
         query, key, value = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
         query = query * key.shape[-1] ** -0.5
         query, key, value = rounded(self.dtype, query, key, value)
-        attended = causal_attention(query, key, value, bias.shape[1], bias, self.rotary)
-        x = x + self.out(attended.reshape(batch, frames, -1).astype(x.dtype))
+        return query, key, value
+
+    def _fed_forward(self, x: Frames, attended: Heads) -> Frames:
+        x = x + self.out(attended.reshape(*x.shape[:2], -1).astype(x.dtype))
         content, gate = jnp.split(self.feed_forward_in(self.feed_forward_norm(x)), 2, axis=-1)
         return x + self.feed_forward_out(content * ops.gelu(gate))
 
@@ -157,6 +187,38 @@ class LocalTransformer(Layer):
     def reach(self, span: Span) -> Span:
         return chain(self.layer, span)
 
+    def start(self, flow: Flow) -> tuple[TransformerState, Flow]:
+        if self.attention == "full":
+            raise StreamingError(
+                "the transformers see everything before (transformer.attention = 'full'), so they "
+                "cannot work step by step"
+            )
+        head = self.layer[0].width // HEADS
+        rings = [empty_ring(flow.batch, HEADS, self.window, head) for _ in self.layer]
+        return TransformerState(no_positions(flow.batch, self.window), rings), flow
+
+    def step(self, state: TransformerState, stream: Stream) -> tuple[TransformerState, Stream]:
+        x, done = only_real(stream), []
+        table = None if self.position == "rotary" else self.position_bias(2 * self.window)
+        block = min(self.window, STEP_BLOCK)
+        for start in range(0, x.shape[1], block):
+            part, real = x[:, start : start + block], stream.real[:, start : start + block]
+            seen, positions = see(state.positions, real, self.window)
+            rings = []
+            for layer, ring in zip(self.layer, state.rings, strict=True):
+                ring, part = layer.attend_step(ring, part, seen, table)
+                rings.append(ring)
+            state = TransformerState(positions, rings)
+            done.append(part)
+        return state, stream._replace(frames=jnp.concatenate(done, axis=1))
+
+
+class TransformerState(NamedTuple):
+    """What a transformer keeps: where its frames stood, and keys and values of each layer."""
+
+    positions: Positions
+    rings: list[Ring]
+
 
 class EncoderTransformer(Chain):
     """Encoder features (b, n·compress_rate, f) to those that are quantized (b, n, f).
@@ -198,6 +260,8 @@ class DecoderTransformer(Chain):
     features: int
     folded: bool = False
     dtype: DTypeLike | None = None
+    look_ahead: float = math.inf
+    """in frames of the output"""
 
     def setup(self):
         config, rate = self.config, self.config.compress_rate
@@ -205,7 +269,7 @@ class DecoderTransformer(Chain):
             self.transformer = _transformer(self, config.decoder_depth)
             return
         self.short = _transformer(self, config.decoder_depth - 2)
-        self.up = LinearUpsample(rate)
+        self.up = LinearUpsample(rate, self.look_ahead)
         self.long = _transformer(self, 2, rate)
 
     @property

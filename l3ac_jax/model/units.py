@@ -4,21 +4,23 @@ from typing import Any
 
 from jaxtyping import Array, Float
 
+from l3ac_jax.errors import StreamingError
 from l3ac_jax.model import ops
 from l3ac_jax.model.activations import Snake
-from l3ac_jax.model.layer import Chain, Layer, Role
+from l3ac_jax.model.layer import Chain, Layer, Role, Windowed
 from l3ac_jax.model.layers import BlockOptions, Conv, Dense, DepthwiseConv, absorb
 from l3ac_jax.model.norms import GRN, ChannelNorm, ResponseNorm
 from l3ac_jax.model.ops import Frames, Lengths
 from l3ac_jax.model.ops.blocks import in_blocks
-from l3ac_jax.model.reach import WHOLE_CLIP, Span
+from l3ac_jax.model.reach import WHOLE_CLIP, Context, Span
+from l3ac_jax.model.streams import Flow, State
 
 
-def _centre(x: Frames, halo: int) -> Float[Array, "b u c"]:
-    return x[:, halo : x.shape[1] - halo]
+def _centre(x: Frames, context: Context) -> Float[Array, "b u c"]:
+    return x[:, context.past : x.shape[1] - context.future]
 
 
-class ConvUnit(Layer):
+class ConvUnit(Windowed):
     """Residual unit: depthwise convolution, norm, expansion x4, activation, GRN, projection."""
 
     channels: int
@@ -29,7 +31,11 @@ class ConvUnit(Layer):
     def setup(self):
         folded = self.options.folded
         self.depthwise = DepthwiseConv(
-            self.width, self.dilation, folded=folded, role=Role.NORMALIZED
+            self.width,
+            self.dilation,
+            self.options.frames_ahead(),
+            folded=folded,
+            role=Role.NORMALIZED,
         )
         if self.options.use_norm:
             self.norm = ChannelNorm(folded)
@@ -43,11 +49,10 @@ class ConvUnit(Layer):
         )
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
-        halo = self.depthwise.halo
         if self._compares_channels:
             # Of the whole clip, so not in blocks of frames.
-            return self.valid(ops.pad_frames(ops.mask_frames(x, lengths), halo), lengths)
-        return in_blocks(self, x, lengths, halo, 4 * self.channels, self.options.blocked)
+            return self.valid(ops.pad_frames(ops.mask_frames(x, lengths), *self.context), lengths)
+        return in_blocks(self, x, lengths, self.context, 4 * self.channels, self.options.blocked)
 
     def valid(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u c"]:
         """The unit's output for the frames that the convolution has all neighbours of."""
@@ -58,7 +63,11 @@ class ConvUnit(Layer):
         h = self.snake(h) if self.options.activation == "snake" else ops.gelu(h)
         if self._compares_channels or not self.options.folded:
             h = self.grn(h, lengths)
-        return _centre(x, self.depthwise.halo) + self.project(h)
+        return _centre(x, self.context) + self.project(h)
+
+    @property
+    def context(self) -> Context:
+        return self.depthwise.context
 
     @property
     def _compares_channels(self) -> bool:
@@ -77,10 +86,18 @@ class ConvUnit(Layer):
         return WHOLE_CLIP if self._compares_channels else self.local_reach(span)
 
     def local_reach(self, span: Span) -> Span:
-        return self.depthwise.reach(span)
+        return super().reach(span)
+
+    def start(self, flow: Flow) -> tuple[State, Flow]:
+        if self._compares_channels:
+            raise StreamingError(
+                "the network compares channels over the whole clip (grn = 'convnext_v2'), so it "
+                "cannot work step by step"
+            )
+        return super().start(flow)
 
 
-class LegacyUnit(Layer):
+class LegacyUnit(Windowed):
     """Residual unit at the full rate: Snake, dilated convolution, Snake, 1x1; never normed."""
 
     channels: int
@@ -91,21 +108,26 @@ class LegacyUnit(Layer):
     def setup(self):
         folded, dtype = self.options.folded, self.options.dtype
         self.snake_in = Snake()
-        self.conv = Conv(self.channels, self.width, self.dilation, folded=folded, dtype=dtype)
+        self.conv = Conv(
+            self.channels,
+            self.width,
+            self.dilation,
+            self.options.frames_ahead(),
+            folded=folded,
+            dtype=dtype,
+        )
         self.snake_out = Snake()
         self.project = Dense(self.channels, folded=folded, role=Role.RESIDUAL, dtype=dtype)
 
-    def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
-        # Snake keeps zeros, so padding before it is padding of the convolution
-        return self.valid(ops.pad_frames(ops.mask_frames(x, lengths), self.conv.halo))
-
     def valid(self, x: Frames) -> Float[Array, "b u c"]:
         """The unit's output for the frames that the convolution has all neighbours of."""
+        # Snake keeps zeros, so padding before it is padding of the convolution
         h = self.snake_out(self.conv.valid(self.snake_in(x)))
-        return _centre(x, self.conv.halo) + self.project(h)
+        return _centre(x, self.context) + self.project(h)
 
-    def reach(self, span: Span) -> Span:
-        return self.conv.reach(span)
+    @property
+    def context(self) -> Context:
+        return self.conv.context
 
 
 class UnitStack(Chain):

@@ -18,7 +18,6 @@ from l3ac_jax.model.ops.convolution import (
     conv,
     dense,
     depthwise_conv,
-    same_padding,
     signal_conv,
     strided_conv,
 )
@@ -33,16 +32,20 @@ from l3ac_jax.model.ops.masks import (
     quotient,
 )
 from l3ac_jax.model.ops.statistics import (
+    Past,
     clip_statistics,
+    no_past,
+    running_statistics,
     standardize,
     standardize_channels,
     time_sum,
 )
-from l3ac_jax.model.ops.upsampling import linear_upsample
+from l3ac_jax.model.ops.upsampling import linear_upsample, upsample_between
 
 __all__ = [
     "Frames",
     "Lengths",
+    "Past",
     "Signal",
     "at_least_float32",
     "channel_sums",
@@ -54,13 +57,15 @@ __all__ = [
     "gelu",
     "linear_upsample",
     "mask_frames",
+    "no_past",
     "pad_frames",
     "per_channel",
     "quotient",
-    "same_padding",
+    "running_statistics",
     "signal_conv",
     "standardize",
     "standardize_channels",
     "strided_conv",
     "time_sum",
+    "upsample_between",
 ]

@@ -91,8 +91,13 @@ def _attend(query, key, value, bias):
     """Softmax attention over (b, w, h, i, d) queries and (b, w, h, j, d) keys and values."""
     precise = jnp.promote_types(query.dtype, jnp.float32)
     scores = jnp.einsum("bwhid,bwhjd->bwhij", query, key, preferred_element_type=precise)
-    scores = scores + bias[None, None]
-    weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+    weights, total = attention_weights(scores + bias[None, None])
     # dividing the small result instead of the weights saves a pass over them
     mixed = jnp.einsum("bwhij,bwhjd->bwhid", weights.astype(value.dtype), value)
-    return mixed / weights.sum(axis=-1, keepdims=True).astype(value.dtype)
+    return mixed / total.astype(value.dtype)
+
+
+def attention_weights(scores: Array) -> tuple[Array, Array]:
+    """The exponentials of a softmax over the last axis, and their sums."""
+    weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+    return weights, weights.sum(axis=-1, keepdims=True)

@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 
 from l3ac_jax.model.ops.backend import lowerings
 from l3ac_jax.model.ops.masks import Frames, Lengths, mask_frames, pad_frames
+from l3ac_jax.model.reach import Context
 
 HIDDEN_VALUES = 2**21
 WIDEST = 768
@@ -39,17 +40,17 @@ def in_blocks(
     unit: nn.Module,
     x: Frames,
     lengths: Lengths,
-    halo: int,
+    context: Context,
     hidden: int,
     blocked: bool,
     method: str = "valid",
 ) -> Float[Array, "b t d"]:
-    """`unit.valid` on `x` with `halo` zeros on either side of each clip, in blocks if `blocked`.
+    """`unit.valid` on `x` with zeros for its context past either end, in blocks if `blocked`.
 
-    `unit.valid`, or what `method` names, takes (b, n + 2·halo, c) frames to (b, n, d); `hidden` is
+    `unit.valid`, or what `method` names, takes (b, n + context, c) frames to (b, n, d); `hidden` is
     its greatest width.
     """
-    padded = pad_frames(mask_frames(x, lengths), halo)
+    padded = pad_frames(mask_frames(x, lengths), *context)
     batch, frames, channels = x.shape
     block = frames_per_block(frames, hidden)
     if not blocked or unit.is_initializing() or block == frames:
@@ -61,7 +62,7 @@ def in_blocks(
 
     def compute(index: Array) -> Array:
         corner = (index // blocks, index % blocks * block, 0)
-        part = jax.lax.dynamic_slice(padded, corner, (1, block + 2 * halo, channels))
+        part = jax.lax.dynamic_slice(padded, corner, (1, block + context.total, channels))
         return alone.apply(params, part, method=method)[0]
 
     y = jax.lax.map(compute, jnp.arange(batch * blocks))

@@ -14,14 +14,9 @@ from l3ac_jax.model.ops.masks import Frames, Signal, pad_frames
 from l3ac_jax.model.precision import Products, current_products, stated_products
 
 
-def same_padding(width: int, dilation: int) -> int:
-    """Frames of zero padding on either side that keep an odd convolution's output length."""
-    return (width - 1) * dilation // 2
-
-
 def _shifts(x: Float[Array, "b t *c"], width: int, dilation: int) -> list[Array]:
     """The `width` views of `x` that a convolution without padding multiplies with its taps."""
-    frames = x.shape[1] - 2 * same_padding(width, dilation)
+    frames = x.shape[1] - (width - 1) * dilation
     return [x[:, i * dilation : i * dilation + frames] for i in range(width)]
 
 
@@ -73,7 +68,8 @@ def _shifted_sum(x: Frames, kernel: Float[Array, "k d"], dilation: int) -> Float
 
 def _shifted_sum_backward(dilation: int, inputs, gradient: Float[Array, "b u d"]):
     x, kernel = inputs
-    padded = pad_frames(gradient, 2 * same_padding(len(kernel), dilation))
+    others = (len(kernel) - 1) * dilation
+    padded = pad_frames(gradient, others, others)
     slope: Array = _shifted_sum(padded, kernel[::-1], dilation)  # pyright: ignore
     if x.shape[-1] != gradient.shape[-1]:
         slope = slope.sum(axis=-1, keepdims=True)
@@ -118,7 +114,8 @@ def _dilated_conv_backward(
     dilation: int, products: Products | None, inputs, gradient: Float[Array, "b u d"]
 ):
     x, kernel = inputs
-    padded = pad_frames(gradient, 2 * same_padding(len(kernel), dilation))
+    others = (len(kernel) - 1) * dilation
+    padded = pad_frames(gradient, others, others)
     columns = jnp.concatenate(_shifts(x, len(kernel), dilation), axis=-1)
     with stated_products(products):
         slope = _lax_conv(padded, kernel[::-1].swapaxes(1, 2), dilation)
@@ -151,7 +148,6 @@ def strided_conv(x: Frames, kernel: Float[Array, "k c d"]) -> Float[Array, "b u 
     return dense(groups, kernel.reshape(width * channels, -1))
 
 
-def signal_conv(x: Signal, kernel: Float[Array, "k d"], dilation: int = 1) -> Float[Array, "b t d"]:
-    """Convolution of a single-channel signal to `d` channels, zero-padded to the same length."""
-    padded = pad_frames(x, same_padding(len(kernel), dilation))
-    return _shifted_sum(padded[..., None], kernel, dilation)
+def signal_conv(x: Signal, kernel: Float[Array, "k d"], dilation: int = 1) -> Float[Array, "b u d"]:
+    """Convolution of a single-channel signal to `d` channels, without padding."""
+    return _shifted_sum(x[..., None], kernel, dilation)

@@ -37,6 +37,9 @@ def mask_frames(x: Float[Array, "b t *c"], lengths: Lengths, fill: float = 0.0):
     return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - 2)), x, fill)
 
 
-def pad_frames(x: Float[Array, "b t *c"], halo: int) -> Array:
-    """`x` with `halo` zero frames on either side."""
-    return jnp.pad(x, [(0, 0), (halo, halo)] + [(0, 0)] * (x.ndim - 2))
+def pad_frames(
+    x: Float[Array, "b t *c"], before: int, after: int, fill: float = 0.0
+) -> Float[Array, "b u *c"]:
+    """`x` with frames of `fill` before the first and after the last one."""
+    widths = [(0, 0), (before, after)] + [(0, 0)] * (x.ndim - 2)
+    return jnp.pad(x, widths, constant_values=fill)

@@ -1,25 +1,26 @@
 """Sliding maxima and means of a signal, by doubling: windows of 1, 2, 4... samples.
 
-Shapes: b batch, t time.
+Shapes: b batch, t time; u = t - width + 1 windows that lie in the signal as a whole.
 """
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
-from l3ac_jax.model.ops.masks import Signal
+from l3ac_jax.model.ops.masks import Signal, pad_frames
+
+Windows = Float[Array, "b u"]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
-def max_pool(x: Signal, width: int) -> Signal:
-    """Maximum over the `width` (odd) samples around each one; nothing counts past the ends.
+def window_maxima(x: Signal, width: int) -> Windows:
+    """The maximum of each window of `width` samples.
 
     Of equal maxima the first one gets the gradient, as in PyTorch.
     """
-    half = width // 2
-    window = jnp.pad(x, [(0, 0), (half, half)], constant_values=-jnp.inf)
+    window = x
     for step in _doubling_steps(width):
         window = jnp.maximum(window[:, :-step], window[:, step:])
     return window
@@ -34,10 +35,9 @@ def _doubling_steps(width: int) -> list[int]:
     return steps
 
 
-def _max_pool_forward(x: Signal, width: int):
-    half = width // 2
-    window = jnp.pad(x, [(0, 0), (half, half)], constant_values=-jnp.inf)
-    place = jnp.broadcast_to(jnp.arange(-half, x.shape[1] + half)[None], window.shape)
+def _maxima_forward(x: Signal, width: int):
+    window = x
+    place = jnp.broadcast_to(jnp.arange(x.shape[1])[None], window.shape)
     for step in _doubling_steps(width):
         left = window[:, :-step] >= window[:, step:]
         window = jnp.where(left, window[:, :-step], window[:, step:])
@@ -45,11 +45,11 @@ def _max_pool_forward(x: Signal, width: int):
     return window, place
 
 
-def _max_pool_backward(width: int, place: Int[Array, "b t"], gradient: Signal):
+def _maxima_backward(width: int, place: Int[Array, "b u"], gradient: Windows):
     # A loop over the window instead of a scatter: the same sum in the same order on every backend.
-    half, frames = width // 2, gradient.shape[1]
-    sides = [(0, 0), (half, half)]
-    gradient, place = jnp.pad(gradient, sides), jnp.pad(place, sides, constant_values=-width)
+    others, frames = width - 1, gradient.shape[1] + width - 1
+    gradient = pad_frames(gradient, others, others)
+    place = jnp.pad(place, [(0, 0), (others, others)], constant_values=-1)
     here = jnp.arange(frames)[None]
 
     def add(shift, total):
@@ -62,19 +62,17 @@ def _max_pool_backward(width: int, place: Int[Array, "b t"], gradient: Signal):
     return (jax.lax.fori_loop(0, width, add, zeros),)
 
 
-max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+window_maxima.defvjp(_maxima_forward, _maxima_backward)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
-def average_pool(x: Signal, width: int) -> Signal:
-    """Sum over the `width` (odd) samples around each one, zeros past the ends, over `width`.
+def window_means(x: Signal, width: int) -> Windows:
+    """The mean of each window of `width` (odd) samples.
 
     Sums of 1, 2, 4... samples are built by doubling; those in the binary form of `width` are added.
     """
-    frames = x.shape[1]
-    half = width // 2
-    window = jnp.pad(x, [(0, 0), (half, half)])
-    total, covered, size = window[:, :frames], 1, 1  # an odd width has the bit of 1
+    frames = x.shape[1] - width + 1
+    window, total, covered, size = x, x[:, :frames], 1, 1  # an odd width has the bit of 1
     while 2 * size <= width:
         window = window[:, :-size] + window[:, size:]
         size *= 2
@@ -84,8 +82,8 @@ def average_pool(x: Signal, width: int) -> Signal:
     return total / width
 
 
-# The window is symmetric: average pooling is its own transpose.
-average_pool.defvjp(
-    lambda x, width: (average_pool(x, width), None),
-    lambda width, _, gradient: (average_pool(gradient, width),),
-)
+def _means_backward(width: int, _, gradient: Windows):
+    return (window_means(pad_frames(gradient, width - 1, width - 1), width),)
+
+
+window_means.defvjp(lambda x, width: (window_means(x, width), None), _means_backward)

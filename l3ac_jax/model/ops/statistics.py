@@ -1,10 +1,12 @@
-"""Means and deviations: over the time of a clip, and over the channels of a frame."""
+"""Means and deviations: of a clip, of its past, and over the channels of a frame."""
 
+import math
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from l3ac_jax.model.ops.masks import Frames, Lengths, Signal, mask_frames
 
@@ -31,10 +33,49 @@ def clip_statistics(x: Signal, lengths: Lengths) -> tuple[Float[Array, " b"], Fl
 
 
 def standardize(
-    x: Signal, mean: Float[Array, " b"], variance: Float[Array, " b"], eps: float = 1e-5
+    x: Signal, mean: Float[Array, "b #t"], variance: Float[Array, "b #t"], eps: float = 1e-5
 ) -> Signal:
-    """`x` less its clip's mean, over its deviation, as InstanceNorm1d does."""
-    return (x - mean[:, None]) * jax.lax.rsqrt(variance + eps)[:, None]
+    """`x` less a mean, over a deviation, as InstanceNorm1d does with those of the clip."""
+    return (x - mean) * jax.lax.rsqrt(variance + eps)
+
+
+class Past(NamedTuple):
+    """Sums over the frames so far, the older ones less; k signals."""
+
+    count: Float[Array, "b 1"]
+    sums: Float[Array, "b k"]
+    squares: Float[Array, "b k"]
+
+
+def no_past(batch: int, signals: int) -> Past:
+    """Before the first frame."""
+    return Past(jnp.zeros((batch, 1)), jnp.zeros((batch, signals)), jnp.zeros((batch, signals)))
+
+
+def running_statistics(
+    x: Float[Array, "b t k"], real: Bool[Array, "b t"], memory: float, past: Past
+) -> tuple[Past, Float[Array, "b t k"], Float[Array, "b t k"]]:
+    """Means and variances over each frame and all real ones before it, and the past after them.
+
+    A frame weighs 1/e of the present one after `memory` frames.
+    """
+    decay = math.exp(-1 / memory)
+    weight = real[..., None].astype(x.dtype)
+    x = jnp.where(real[..., None], x, 0)
+    new = jnp.concatenate([weight, x, jnp.square(x)], axis=-1)
+    frames = x.shape[1]
+
+    def combined(earlier, later):
+        return earlier[0] * later[0], later[0] * earlier[1] + later[1]
+
+    decays = jnp.full((1, frames, 1), decay, x.dtype)
+    fading, sums = jax.lax.associative_scan(combined, (decays, new), axis=1)
+    sums = sums + fading * jnp.concatenate(past, axis=-1)[:, None]
+    count, first, second = jnp.split(sums, [1, 1 + x.shape[-1]], axis=-1)
+    count = jnp.maximum(count, 1e-6)  # no frame was real yet
+    mean = first / count
+    variance = jnp.maximum(second / count - jnp.square(mean), 0)
+    return Past(sums[:, -1, :1], first[:, -1], second[:, -1]), mean, variance
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
