@@ -68,5 +68,12 @@ SMALL_CONFIGS: dict[str, CodecConfig] = {
 # What the official configuration has no option for.
 ABLATED_CONFIGS: dict[str, CodecConfig] = {
     "convnext_v2": _small(grn="convnext_v2"),
+    "causal": _small(causal=True, decoder={"norm_statistics": "running"}),
+    "causal_look_ahead": _small(
+        causal=True,
+        look_ahead_ms=0.5,
+        decoder={"norm_statistics": "none"},
+        transformer=_compressed(2, window_size=5),
+    ),
     "single_scale": _small(tpooling={"encoder_kernels": (11,), "decoder_kernels": (5,)}),
 }

@@ -29,13 +29,13 @@ from l3ac_jax.codec.checks import (
 from l3ac_jax.codec.chunks import ChunkedEncoder
 from l3ac_jax.codec.files import decode_file, encode_file
 from l3ac_jax.codec.folded import FoldedParams
-from l3ac_jax.codec.identity import CodecModel
 from l3ac_jax.codec.long.decoding import LongDecoder
 from l3ac_jax.codec.long.encoding import LongEncoder
 from l3ac_jax.codec.padded import PaddedClips
 from l3ac_jax.codec.programs import network_programs
 from l3ac_jax.codec.rates import at_rate
 from l3ac_jax.codec.sources import AudioSource, opened
+from l3ac_jax.codec.streaming.codec import StreamingCodec
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.errors import ArgumentError
 from l3ac_jax.model.network import Network
@@ -52,7 +52,7 @@ LONG_SECONDS = 39.8
 LONG_PARTS = ("encoder", "decoder")
 
 
-class L3AC(CodecModel):
+class L3AC(StreamingCodec):
     """A codec: `config`, `params` (a pytree, as in training) and what they compute.
 
     Shapes: B clips, T samples at `sample_rate`, N tokens, F features. NumPy or JAX arrays in, JAX
@@ -269,6 +269,11 @@ class L3AC(CodecModel):
             return jax.device_put(self._long_decoder.decode_batch(values, counts))
         decoded = np.asarray(self._padded.decode(values, counts, self._say))[:, :samples]
         return jax.device_put(clear_padding(decoded, counts * self.hop_length))
+
+    @property
+    def folded_params(self) -> dict[str, Any]:
+        """The parameters as inference takes them: what `params` come to, multiplied out."""
+        return self._folded()
 
     def _say(self, line: str) -> None:
         if self.on_compile is not None:

@@ -28,7 +28,8 @@ class Program:
     """A function compiled for each shape of its arguments, with products as `precision` says.
 
     JAX's settings of the process change nothing in it. `options` are the compiler's, by default
-    those for products. Raises ForkError in a process that was forked from one that computed.
+    those for products. The memory of the `donated` arguments is used again: they cannot be. Raises
+    ForkError in a process that was forked from one that computed.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class Program:
         function: Callable[..., Any],
         precision: Precision,
         options: dict[str, Any] | None = None,
+        donated: tuple[int, ...] = (),
     ):
         self.function = function
         self._products: Products = PRODUCTS[precision]
         self._options = options
+        self._donated = donated
         self._jitted: Any = None
 
     def __call__(self, *arguments: Any) -> Any:
@@ -56,7 +59,9 @@ class Program:
         with _making:  # of two functions, each would be compiled
             if self._jitted is None:
                 options = product_options() if self._options is None else self._options
-                self._jitted = jax.jit(self._stated, compiler_options=options)
+                self._jitted = jax.jit(
+                    self._stated, compiler_options=options, donate_argnums=self._donated
+                )
             return self._jitted
 
     def _stated(self, *arguments: Any) -> Any:

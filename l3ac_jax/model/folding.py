@@ -32,6 +32,11 @@ def folded_params(params: Mapping[str, Any], config: CodecConfig) -> dict[str, A
     return _folded(params, Network(config).bind({}))
 
 
+def is_folded(params: Mapping[str, Any]) -> bool:
+    """Whether parameters are those of inference."""
+    return "scale" not in params["encoder"]["output"]
+
+
 def _folded(tree: Mapping[str, Any], module: nn.Module | None) -> dict[str, Any]:
     inside = {
         name: _folded(value, _part(module, name)) if isinstance(value, Mapping) else value

@@ -10,7 +10,7 @@ what they are. In bfloat16, weight norm, norms and Snake are still computed in f
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -41,16 +41,16 @@ class BlockOptions:
     blocked: bool = False
     dtype: DTypeLike | None = None
     grn: str = "published"
-    look_ahead: float = math.inf
+    look_ahead: int | float = math.inf
     """samples of the future that a layer may see; unbounded, as many as it sees of the past"""
     stride: int = 1
     """samples between frames"""
 
-    def at_stride(self, stride: int) -> Self:
+    def at_stride(self, stride: int) -> "BlockOptions":
         """Where there are so many samples between frames."""
         return dataclasses.replace(self, stride=stride)
 
-    def frames_ahead(self, stride: int | None = None) -> float:
+    def frames_ahead(self, stride: int | None = None) -> int | float:
         """Frames of the future that a layer may see, here or at another stride."""
         unbounded = math.isinf(self.look_ahead)
         return self.look_ahead if unbounded else self.look_ahead // (stride or self.stride)
@@ -155,7 +155,7 @@ class Conv(WeightNormed, Windowed):
     features: int
     width: int
     dilation: int = 1
-    look_ahead: float = math.inf
+    look_ahead: int | float = math.inf
 
     @nn.compact
     def valid(self, x: Frames) -> Float[Array, "b u d"]:
@@ -179,7 +179,7 @@ class DepthwiseConv(WeightNormed, Windowed):
     kinds: ClassVar[Mapping[str, Kind]] = {**WeightNormed.kinds, "kernel": Kind.FILTERS}
     width: int
     dilation: int = 1
-    look_ahead: float = math.inf
+    look_ahead: int | float = math.inf
 
     @nn.compact
     def valid(self, x: Frames) -> Float[Array, "b u c"]:
@@ -234,7 +234,7 @@ class LinearUpsample(Layer):
     """
 
     factor: int
-    look_ahead: float = math.inf
+    look_ahead: int | float = math.inf
     """in frames of the output"""
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u c"]:

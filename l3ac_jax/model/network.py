@@ -37,7 +37,7 @@ class Reconstruction(NamedTuple):
 
 
 @cache
-def layers_look_ahead(config: CodecConfig) -> float:
+def layers_look_ahead(config: CodecConfig) -> int | float:
     """How many samples of the future each layer of a configuration's network may see.
 
     The most with which encoder and decoder together see no more than `look_ahead_ms` after a
@@ -49,7 +49,8 @@ def layers_look_ahead(config: CodecConfig) -> float:
     low, high = 0, int(budget)  # no layer can have more than all of them together
     while low < high:
         middle = (low + high + 1) // 2
-        enough = Network(config, look_ahead=middle).bind({}).look_ahead_samples <= budget
+        network = Network(config, look_ahead=middle).bind({})
+        enough = network.encoder_look_ahead + network.decoder_look_ahead <= budget
         low, high = (middle, high) if enough else (low, middle - 1)
     return low
 
@@ -69,7 +70,7 @@ class Network(nn.Module):
     folded: bool = False
     blocked: bool = False
     dtype: DTypeLike | None = None
-    look_ahead: float | None = None
+    look_ahead: int | float | None = None
     """samples of the future that each layer may see; None: as the configuration says"""
 
     def setup(self):
@@ -155,21 +156,19 @@ class Network(nn.Module):
         return chain(self._decoding, span, local)
 
     @property
-    def look_ahead_samples(self) -> int | float:
-        """Samples after a token's own hop that encoder and decoder see together.
+    def encoder_look_ahead(self) -> int | float:
+        """Samples after its own hop that a token needs."""
+        return self.encoder_reach(Span(0, 0)).last - (self.config.hop_length - 1)
 
-        Other than through norms over the whole clip. Any sample of the hop may be the latest.
+    @property
+    def decoder_look_ahead(self) -> int | float:
+        """Samples by which audio is later than its token, other than for norms over the clip.
+
+        After token n audio is known up to the end of its hop, less so many samples.
         """
         hop = self.config.hop_length
-        encoder = self.encoder_reach(Span(0, 0)).last - (hop - 1)
-        return (
-            encoder
-            + max(
-                (self.decoder_reach(Span(sample, sample), local=True).last + 1) * hop - 1 - sample
-                for sample in range(hop)
-            )
-            - (hop - 1)
-        )
+        needed = (self.decoder_reach(Span(at, at), local=True).last for at in range(hop))
+        return max(token * hop - at for at, token in enumerate(needed))
 
     def decoder_statistics(self, features: Features, lengths: Lengths = None) -> ByStage:
         """Means and variances over each clip, as norms over the whole clip take them."""

@@ -50,7 +50,7 @@ class Context(NamedTuple):
     future: int
 
     @classmethod
-    def around(cls, width: int, dilation: int = 1, look_ahead: float = math.inf) -> "Context":
+    def around(cls, width: int, dilation: int = 1, look_ahead: int | float = math.inf) -> "Context":
         """Of `width` (odd) frames, `dilation` apart: half of them the future, if it may be seen."""
         total = (width - 1) * dilation
         future = int(min(total // 2, look_ahead))

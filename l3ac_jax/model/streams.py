@@ -11,6 +11,8 @@ Shapes: b clips, k frames of a step, c channels; a waveform has no axis of chann
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 State = Any
@@ -38,15 +40,16 @@ class Flow(NamedTuple):
 class Recent(NamedTuple):
     """The last frames that came, and whether the last of these belong to the clip."""
 
-    frames: Float[Array, "b n *c"]
-    real: Bool[Array, "b m"]
+    frames: Float[ArrayLike, "b n *c"]
+    real: Bool[ArrayLike, "b m"]
 
 
 def recent(flow: Flow, frames: int, flags: int, fill: float = 0.0) -> Recent:
-    """Before anything came."""
+    """Before anything came: on the host, where nothing has to be compiled for it."""
     channels = () if flow.channels is None else (flow.channels,)
     return Recent(
-        jnp.full((flow.batch, frames, *channels), fill), jnp.zeros((flow.batch, flags), bool)
+        np.full((flow.batch, frames, *channels), fill, np.float32),
+        np.zeros((flow.batch, flags), bool),
     )
 
 

@@ -7,7 +7,8 @@ samples. K = 1 is the signal itself, sign included.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Self
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -47,7 +48,9 @@ class TrendContext(NamedTuple):
     conv: Context
 
     @classmethod
-    def of(cls, pooling: int, dilation: int = 1, look_ahead: float = math.inf) -> Self:
+    def of(
+        cls, pooling: int, dilation: int = 1, look_ahead: int | float = math.inf
+    ) -> TrendContext:
         conv = Context.around(CONV_WIDTH, dilation, look_ahead)
         means = Context.around(pooling, look_ahead=look_ahead - conv.future)
         left = look_ahead - conv.future - means.future
@@ -93,7 +96,7 @@ class TrendBranch(WeightNormed):
     features: int
     dilation: int = 1
     absolute: bool = True
-    look_ahead: float = math.inf
+    look_ahead: int | float = math.inf
 
     def __call__(self, x: Signal, lengths: Lengths = None) -> Float[Array, "b t d"]:
         trend = _tpool(x, self.pooling, self.absolute, lengths, self.contexts)
@@ -148,7 +151,9 @@ class Aligned(NamedTuple):
     input: Recent
 
 
-def _start_aligned(branches: list[TrendBranch], flow: Flow, signal: Flow) -> tuple[Aligned, int]:
+def _start_aligned(
+    branches: Sequence[TrendBranch], flow: Flow, signal: Flow
+) -> tuple[Aligned, int]:
     """For branches that see `signal`, beside `flow`, which becomes as late as the latest of them.
 
     Also the lag of all.
@@ -161,7 +166,7 @@ def _start_aligned(branches: list[TrendBranch], flow: Flow, signal: Flow) -> tup
 
 
 def _step_aligned(
-    branches: list[TrendBranch], state: Aligned, stream: Stream, signal: Array
+    branches: Sequence[TrendBranch], state: Aligned, stream: Stream, signal: Array
 ) -> tuple[Aligned, list[Array], Stream]:
     """The branches' views of a signal beside a stream, and the stream, all of the same frames."""
     states, delays, views = [], [], []
@@ -295,8 +300,8 @@ class EnhanceBlock(Layer):
         self,
         x: Frames,
         trends: list[Signal],
-        means: list[Signal] | None,
-        variances: list[Signal] | None,
+        means: list[PerFrame] | None,
+        variances: list[PerFrame] | None,
     ) -> Frames:
         gain = self.merge(self.norm(trends, means, variances).astype(x.dtype))
         return x + x * gain

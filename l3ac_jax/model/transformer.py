@@ -260,7 +260,7 @@ class DecoderTransformer(Chain):
     features: int
     folded: bool = False
     dtype: DTypeLike | None = None
-    look_ahead: float = math.inf
+    look_ahead: int | float = math.inf
     """in frames of the output"""
 
     def setup(self):

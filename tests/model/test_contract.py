@@ -1,4 +1,6 @@
-"""What every layer promises: padding never leaks, and `reach` is the exact receptive field."""
+"""What every layer promises: padding never leaks, `reach` is the exact receptive field, and step
+by step equals all at once, as late as it has to be and no later.
+"""
 
 import math
 from functools import partial
@@ -14,6 +16,7 @@ from l3ac_jax.config.model import (
     TPoolingConfig,
     TransformerConfig,
 )
+from l3ac_jax.errors import StreamingError
 from l3ac_jax.model.decoder import Decoder, DecoderStage
 from l3ac_jax.model.encoder import Encoder, EncoderStage
 from l3ac_jax.model.layers import (
@@ -24,6 +27,7 @@ from l3ac_jax.model.layers import (
     StridedConv,
 )
 from l3ac_jax.model.reach import Span
+from l3ac_jax.model.streams import Flow, Stream
 from l3ac_jax.model.tpooling import EnhanceBlock, TConv, TrendBranch
 from l3ac_jax.model.transformer import DecoderTransformer, EncoderTransformer, LocalTransformer
 from l3ac_jax.model.units import ConvUnit, LegacyUnit, UnitStack
@@ -35,6 +39,9 @@ ENCODER = EncoderConfig(rates=(3, 2), dims=(4, 6, 8), depths=(1, 1, 1))
 DECODER = DecoderConfig(rates=(2, 3), dims=(6, 4, 4), depths=(1, 1, 1))
 COMPRESSED = TransformerConfig(encoder_depth=3, decoder_depth=3, window_size=4, compress_rate=2)
 CONVNEXT_V2 = BlockOptions(grn="convnext_v2")
+CAUSAL, SOON = BlockOptions(look_ahead=0), BlockOptions(look_ahead=7)
+RUNNING, NO_NORM = ({"statistics": kind, "memory": 20.0} for kind in ("running", "none"))
+RUNNING_DECODER = DECODER.model_copy(update={"norm_statistics": "running"})
 # name: (layer, input channels or None for a waveform, output frames per input frame)
 LAYERS = {
     "conv": (Conv(3, 5), 4, 1),
@@ -64,7 +71,28 @@ LAYERS = {
         Encoder(ENCODER, 8, TPOOLING, CONVNEXT_V2), None, 1 / 6,
     ),
     "decoder": (Decoder(DECODER, TPOOLING), 8, 6),
+    "causal conv": (Conv(3, 7, 2, 0), 4, 1),
+    "conv with some look-ahead": (Conv(3, 7, 2, 4), 4, 1),
+    "causal linear upsample 2": (LinearUpsample(2, 0), 4, 2),
+    "causal linear upsample 5": (LinearUpsample(5, 0), 4, 5),
+    "linear upsample 4 with some look-ahead": (LinearUpsample(4, 1), 4, 4),
+    "causal trend branch": (TrendBranch(5, 2, 2, look_ahead=0), None, 1),
+    "trend branch with some look-ahead": (TrendBranch(5, 2, 2, look_ahead=7), None, 1),
+    "causal tconv": (TConv(4, TPOOLING, CAUSAL), None, 1),
+    "tconv with some look-ahead": (TConv(4, TPOOLING, SOON), None, 1),
+    "causal conv unit": (ConvUnit(4, CAUSAL), 4, 1),
+    "causal legacy unit": (LegacyUnit(4, 3, CAUSAL), 4, 1),
+    "enhance block, running": (EnhanceBlock(4, TPOOLING, **RUNNING), 4, 1),
+    "causal enhance block": (EnhanceBlock(4, TPOOLING, CAUSAL, **RUNNING), 4, 1),
+    "enhance block without norm": (EnhanceBlock(4, TPOOLING, SOON, **NO_NORM), 4, 1),
+    "causal encoder": (Encoder(ENCODER, 8, TPOOLING, CAUSAL), None, 1 / 6),
+    "encoder with some look-ahead": (Encoder(ENCODER, 8, TPOOLING, SOON), None, 1 / 6),
+    "causal decoder": (Decoder(RUNNING_DECODER, TPOOLING, CAUSAL), 8, 6),
+    "decoder with some look-ahead": (Decoder(RUNNING_DECODER, TPOOLING, SOON), 8, 6),
 }  # fmt: skip
+# What needs the whole clip, or all of its past in detail.
+WHOLE = ("compares channels", "full")
+OF_CLIP = ("enhance block", "decoder stage", "decoder")
 FRAMES, REAL = 60, 30
 
 
@@ -83,12 +111,53 @@ def moved(params, key):
 
 @pytest.fixture(params=LAYERS, scope="module")
 def case(request):
-    layer, channels, ratio = LAYERS[request.param]
+    return make_case(request.param)
+
+
+def make_case(name):
+    layer, channels, ratio = LAYERS[name]
     shape = (2, FRAMES) if channels is None else (2, FRAMES, channels)
     x = jax.random.normal(jax.random.key(0), shape)
     init = jit(lambda key: moved(layer.init(key, x, None), jax.random.key(2)))
     params = init(jax.random.key(1))
     return layer, jit(layer.apply), params, x, ratio
+
+
+def streams(name):
+    return name not in OF_CLIP and not any(word in name for word in WHOLE)
+
+
+@pytest.fixture(params=[name for name in LAYERS if streams(name)], scope="module")
+def stepping(request):
+    """A layer, what starts it, and its steps."""
+    layer, apply, params, x, ratio = make_case(request.param)
+    channels = LAYERS[request.param][1]
+    state, after = layer.apply(params, Flow(len(x), channels), method="start")
+
+    def step(params, state, frames, real):
+        return layer.apply(params, state, Stream(frames, real), method="step")
+
+    compiled = jit(step)
+
+    def in_steps(params, x, size, padding=math.nan, step=compiled):
+        """All frames that come out, which of them are real, and those of the clip."""
+        past = round(after.lag / ratio) + size
+        frames = jnp.concatenate(
+            [x, jnp.full((len(x), -x.shape[1] % size + past, *x.shape[2:]), padding)], axis=1
+        )
+        real = jnp.arange(frames.shape[1])[None] < jnp.full((len(x), 1), x.shape[1])
+        now, parts, flags = state, [], []
+        for start in range(0, frames.shape[1] - size + 1, size):
+            here = slice(start, start + size)
+            now, (part, flag) = step(params, now, frames[:, here], real[:, here])
+            parts.append(part)
+            flags.append(flag)
+        count = round(x.shape[1] * ratio)
+        together = jnp.concatenate(parts, axis=1)
+        return together[:, after.lag : after.lag + count], jnp.concatenate(flags, axis=1)
+
+    traced = partial(in_steps, padding=1e3, step=step)
+    return layer, apply, params, x, ratio, after, in_steps, traced
 
 
 def test_padding_never_reaches_real_frames(case):
@@ -141,6 +210,60 @@ def test_reach_is_the_exact_receptive_field(case):
         if not any(word in repr(layer) for word in ("Trend", "TConv", "Enhance", "coder")):
             assert seen[0] == max(span.first, 0)
             assert seen[-1] == min(span.last, FRAMES - 1)
+
+
+def test_steps_of_any_size_equal_all_at_once(stepping):
+    """NaN before and after the clip changes nothing; whose frames they are is said."""
+    _, apply, params, x, ratio, after, in_steps, _ = stepping
+    whole = apply(params, x, None)
+    for size in (6, 30) if ratio < 1 else (1, 7):
+        found, real = in_steps(params, x, size)
+        # Of the encoder transformers with their parameters moved, values reach 9.
+        np.testing.assert_allclose(found, whole, rtol=1e-4, atol=1e-4, err_msg=f"steps of {size}")
+        count = round(FRAMES * ratio)
+        places = np.arange(real.shape[1])
+        belongs = (places >= after.lag) & (places < after.lag + count)
+        np.testing.assert_array_equal(real, np.broadcast_to(belongs, real.shape))
+
+
+def test_gradients_of_steps_are_those_of_all_at_once(stepping):
+    layer, _, params, x, _, _, _, traced = stepping
+    if isinstance(layer, Encoder | Decoder | EncoderTransformer | DecoderTransformer):
+        return  # chains of the others, whose gradients take a minute to compile
+    x, size = x[:, :18], 12
+
+    def loss(outputs):
+        return jnp.sum(jnp.sin(outputs))
+
+    whole = jit(jax.grad(lambda params, x: loss(layer.apply(params, x, None)), argnums=(0, 1)))
+    stepped = jit(jax.grad(lambda params, x: loss(traced(params, x, size)[0]), argnums=(0, 1)))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
+        stepped(params, x),
+        whole(params, x),
+    )
+
+
+def test_the_lag_is_the_least_possible(stepping):
+    """The last frame of a step counts for the last that is emitted; no later one would."""
+    layer, _, _, _, ratio, after, _, _ = stepping
+    at_once = round(max(1 / ratio, 1))  # frames that come with the first that is needed
+    # Frame n of the output is emitted with the frame of the input whose outputs it is among, later
+    # by the lag.
+    slack = []
+    for frame in range(400 if ratio < 1 else 120, 800 if ratio < 1 else 240):
+        needed = layer.apply({}, Span(frame, frame), method="local_reach").last
+        emitted_with = math.ceil((frame + after.lag + 1) / ratio - 1e-9) - 1
+        assert needed <= emitted_with
+        slack.append(emitted_with - needed)
+    assert min(slack) < at_once
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if not streams(name)])
+def test_what_needs_the_whole_clip_refuses_to_start(name):
+    layer, channels, _ = LAYERS[name]
+    with pytest.raises(StreamingError, match="cannot work step by step"):
+        layer.apply({}, Flow(2, channels), method="start")
 
 
 @pytest.mark.parametrize("width", [3, 5, 9, 45])

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from l3ac_jax.model.ops.attention import Heads, attention_weights, rotate
@@ -24,19 +26,19 @@ _NEVER = -(2**30)
 class Positions(NamedTuple):
     """Where the frames in a ring stand in their clips, and what comes next."""
 
-    of_ring: Int[Array, "b r"]
+    of_ring: Int[ArrayLike, "b r"]
     """below 0 where there is none"""
-    next: Int[Array, " b"]
+    next: Int[ArrayLike, " b"]
     """the position of the clip's next frame"""
-    slot: Int[Array, ""]
+    slot: Int[ArrayLike, ""]
     """the place in the ring of the next frame that comes, of the clip or not"""
 
 
 class Ring(NamedTuple):
     """Keys and values of the last two windows."""
 
-    keys: Float[Array, "b h r d"]
-    values: Float[Array, "b h r d"]
+    keys: Float[ArrayLike, "b h r d"]
+    values: Float[ArrayLike, "b h r d"]
 
 
 class Seen(NamedTuple):
@@ -56,34 +58,35 @@ class Seen(NamedTuple):
 def no_positions(batch: int, window: int) -> Positions:
     """Before the first frame."""
     return Positions(
-        jnp.full((batch, 2 * window), _NEVER, jnp.int32),
-        jnp.zeros(batch, jnp.int32),
-        jnp.zeros((), jnp.int32),
+        np.full((batch, 2 * window), _NEVER, np.int32),
+        np.zeros(batch, np.int32),
+        np.zeros((), np.int32),
     )
 
 
 def empty_ring(batch: int, heads: int, window: int, width: int) -> Ring:
     """Before the first frame."""
-    zeros = jnp.zeros((batch, heads, 2 * window, width))
-    return Ring(zeros, zeros)
+    shape = (batch, heads, 2 * window, width)
+    return Ring(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
 
 
 def see(positions: Positions, real: Bool[Array, "b n"], window: int) -> tuple[Seen, Positions]:
     """What new frames see, those that are `real` being the next ones of their clips."""
+    old, following, slot = (jnp.asarray(array) for array in positions)
     counted = jnp.cumsum(real.astype(jnp.int32), axis=1)
-    new = positions.next[:, None] + counted - 1
-    keys = jnp.concatenate([positions.of_ring, jnp.where(real, new, _NEVER)], axis=1)
+    new = following[:, None] + counted - 1
+    keys = jnp.concatenate([old, jnp.where(real, new, _NEVER)], axis=1)
     queries = jnp.maximum(new, 0)  # of what is not real, nobody looks at what it sees
     distance = queries[:, :, None] - keys[:, None]
     query_window, key_window = queries // window, keys // window
     apart = query_window[:, :, None] - key_window[:, None]
     visible = (distance >= 0) & (apart <= 1) & (keys[:, None] >= 0)
-    slots = (positions.slot + jnp.arange(real.shape[1], dtype=jnp.int32)) % (2 * window)
+    slots = (slot + jnp.arange(real.shape[1], dtype=jnp.int32)) % (2 * window)
     seen = Seen(visible, distance, apart == 0, queries % window, slots, window)
     after = Positions(
-        positions.of_ring.at[:, slots].set(keys[:, 2 * window :]),
-        positions.next + counted[:, -1],
-        (positions.slot + real.shape[1]) % (2 * window),
+        old.at[:, slots].set(keys[:, 2 * window :]),
+        following + counted[:, -1],
+        (slot + real.shape[1]) % (2 * window),
     )
     return seen, after
 
@@ -101,22 +104,23 @@ def ring_attention(
     With the biases of the distances 0 to 2·window - 1 in `table`, or rotary positions.
     """
     query, key, value = (x.transpose(0, 2, 1, 3) for x in (query, key, value))
+    keys, values = (jnp.asarray(array) for array in ring)
     if table is None:
         at = seen.in_window[:, None].astype(jnp.float32)
         key = _rotate_each(key, at)
-        nearer = _scores(_rotate_each(query, at), ring.keys, key)
-        further = _scores(_rotate_each(query, at + seen.window), ring.keys, key)
+        nearer = _scores(_rotate_each(query, at), keys, key)
+        further = _scores(_rotate_each(query, at + seen.window), keys, key)
         scores = jnp.where(seen.own_window[:, None], nearer, further)
     else:
         distance = jnp.clip(seen.distance, 0, len(table) - 1)
-        scores = _scores(query, ring.keys, key) + table.T[:, distance].swapaxes(0, 1)
+        scores = _scores(query, keys, key) + table.T[:, distance].swapaxes(0, 1)
     weights, total = attention_weights(jnp.where(seen.visible[:, None], scores, -1e30))
     weights = weights.astype(value.dtype)
-    old = ring.keys.shape[2]
-    mixed = weights[..., :old] @ ring.values + weights[..., old:] @ value
+    old = keys.shape[2]
+    mixed = weights[..., :old] @ values + weights[..., old:] @ value
     ring = Ring(
-        ring.keys.at[:, :, seen.slots].set(key.astype(ring.keys.dtype)),
-        ring.values.at[:, :, seen.slots].set(value.astype(ring.values.dtype)),
+        keys.at[:, :, seen.slots].set(key.astype(keys.dtype)),
+        values.at[:, :, seen.slots].set(value.astype(values.dtype)),
     )
     return ring, (mixed / total.astype(mixed.dtype)).transpose(0, 2, 1, 3)
 

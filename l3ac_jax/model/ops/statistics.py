@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from l3ac_jax.model.ops.masks import Frames, Lengths, Signal, mask_frames
@@ -40,16 +42,17 @@ def standardize(
 
 
 class Past(NamedTuple):
-    """Sums over the frames so far, the older ones less; k signals."""
+    """Of the frames so far, the older ones counting less: k signals' moments."""
 
-    count: Float[Array, "b 1"]
-    sums: Float[Array, "b k"]
-    squares: Float[Array, "b k"]
+    count: Float[ArrayLike, "b *t 1"]
+    means: Float[ArrayLike, "b *t k"]
+    squares: Float[ArrayLike, "b *t k"]
+    """sums of squared distances from the mean"""
 
 
 def no_past(batch: int, signals: int) -> Past:
     """Before the first frame."""
-    return Past(jnp.zeros((batch, 1)), jnp.zeros((batch, signals)), jnp.zeros((batch, signals)))
+    return Past(*(np.zeros((batch, width), np.float32) for width in (1, signals, signals)))
 
 
 def running_statistics(
@@ -60,22 +63,30 @@ def running_statistics(
     A frame weighs 1/e of the present one after `memory` frames.
     """
     decay = math.exp(-1 / memory)
-    weight = real[..., None].astype(x.dtype)
-    x = jnp.where(real[..., None], x, 0)
-    new = jnp.concatenate([weight, x, jnp.square(x)], axis=-1)
-    frames = x.shape[1]
+    flags = real[..., None]
+    x = jnp.where(flags, x, 0)
+    fading = jnp.full((1, x.shape[1], 1), decay, x.dtype)
+    frames = Past(flags.astype(x.dtype), x, jnp.zeros_like(x))
+    before, moments = jax.lax.associative_scan(
+        lambda a, b: (a[0] * b[0], _together(a[1], b[1], b[0])), (fading, frames), axis=1
+    )
+    start = Past(*(jnp.asarray(array)[:, None] for array in past))
+    count, means, squares = moments = _together(start, moments, before)
+    variances = squares / jnp.maximum(count, 1e-6)  # of none there is none
+    return Past(*(array[:, -1] for array in moments)), means, variances
 
-    def combined(earlier, later):
-        return earlier[0] * later[0], later[0] * earlier[1] + later[1]
 
-    decays = jnp.full((1, frames, 1), decay, x.dtype)
-    fading, sums = jax.lax.associative_scan(combined, (decays, new), axis=1)
-    sums = sums + fading * jnp.concatenate(past, axis=-1)[:, None]
-    count, first, second = jnp.split(sums, [1, 1 + x.shape[-1]], axis=-1)
-    count = jnp.maximum(count, 1e-6)  # no frame was real yet
-    mean = first / count
-    variance = jnp.maximum(second / count - jnp.square(mean), 0)
-    return Past(sums[:, -1, :1], first[:, -1], second[:, -1]), mean, variance
+def _together(older: Past, newer: Past, fading: Array) -> Past:
+    """The moments of both, of which the older ones have faded (Chan, Golub and LeVeque, 1979)."""
+    older_count = fading * older.count
+    count = older_count + newer.count
+    share = newer.count / jnp.maximum(count, 1e-30)
+    apart = newer.means - older.means
+    return Past(
+        count,
+        older.means + apart * share,
+        fading * older.squares + newer.squares + jnp.square(apart) * older_count * share,
+    )
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))

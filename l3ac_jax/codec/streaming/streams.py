@@ -1,0 +1,179 @@
+"""Encoding and decoding of audio and tokens that come bit by bit: `L3AC.streaming_encoder`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+
+from l3ac_jax.codec.checks import (
+    checked_audio,
+    checked_integers,
+    require_finite,
+    require_range,
+)
+from l3ac_jax.codec.programs import KEPT_CONFIGURATIONS, Program
+from l3ac_jax.codec.streaming.blocks import BlockStream
+from l3ac_jax.codec.streaming.steps import Steps
+from l3ac_jax.config import CodecConfig
+from l3ac_jax.errors import ArgumentError
+from l3ac_jax.model.decoder import ByStage
+from l3ac_jax.model.precision import Precision
+
+__all__ = ["StepPrograms", "StreamingDecoder", "StreamingEncoder"]
+
+
+class StepPrograms:
+    """The steps of a configuration, compiled once for each number of clips and tokens."""
+
+    def __init__(self, config: CodecConfig, precision: Precision):
+        self.steps = Steps(config, precision)
+        # The state is never used again: what it holds is changed in place.
+        self.encode = Program(self.steps.encoder_step, precision, donated=(1,))
+        self.decode = Program(self.steps.decoder_step, precision, donated=(1,))
+        self.statistics = Program(self.steps.decoder_statistics, precision)
+
+
+@lru_cache(KEPT_CONFIGURATIONS)
+def step_programs(config: CodecConfig, precision: Precision) -> StepPrograms:
+    """Those of this process: the same object for the same configuration and precision."""
+    return StepPrograms(config, precision)
+
+
+class _Stream:
+    """The steps of one stream, whose state lies on the device."""
+
+    def __init__(self, program: Program, params: Mapping[str, Any], state: Any):
+        self._program, self._params = program, params
+        self._state = jax.tree.map(jnp.array, state)  # copies, which can be donated
+
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
+        self._state, outputs = self._program(self._params, self._state, *inputs)
+        return np.asarray(outputs)
+
+
+class StreamingEncoder:
+    """Tokens of audio that comes in pieces of any size; B clips at a time.
+
+    All of them together are those of `encode`, however the audio is cut, but where a value lies
+    within rounding of the boundary between two levels. `block` tokens are computed at a time: more
+    are less work for each and come later.
+    """
+
+    def __init__(
+        self, programs: StepPrograms, params: Mapping[str, Any], batch: int = 1, block: int = 1
+    ):
+        _check_sizes(batch, block)
+        steps, hop = programs.steps, programs.steps.config.hop_length
+        self._batch, self._hop, self._count = batch, hop, 0
+        # As many samples before the clip as let a block end with what its last token needs.
+        unreal = -steps.encoder_look_ahead % hop
+        state = steps.encoder_state(batch, unreal)
+        stream = _Stream(programs.encode, params, state)
+        self._blocks = BlockStream(stream, block * hop, steps.encoder_lag, unreal)
+        self._open = True
+        self.latency: int = block * hop - 1 + steps.encoder_look_ahead
+        """In samples: sample t is in the tokens when sample t + latency has been pushed."""
+
+    def push(self, audio: Float[ArrayLike, "B T"]) -> Int[np.ndarray, "B N"]:
+        """The tokens that are known now and were not before (int32; N may be 0).
+
+        Raises ValueError for anything but finite floating-point audio of B clips.
+        """
+        _check_open(self._open)
+        samples = np.asarray(audio)
+        if samples.ndim != 2 or len(samples) != self._batch:
+            raise ArgumentError(
+                f"audio must have shape ({self._batch}, samples), got {samples.shape}"
+            )
+        if samples.shape[1] == 0:
+            return self._joined([])
+        samples = checked_audio(samples)
+        require_finite(samples, np.full(self._batch, samples.shape[1]), "audio")
+        self._count += samples.shape[1]
+        return self._joined(self._blocks.push(samples))
+
+    def finish(self) -> Int[np.ndarray, "B N"]:
+        """The tokens that are left; the audio is filled with zeros to whole hops, as by `encode`.
+
+        Raises ValueError if nothing was pushed.
+        """
+        _check_open(self._open)
+        self._open = False
+        if self._count == 0:
+            raise ArgumentError("no audio was pushed; at least one sample is needed")
+        parts = self._blocks.push(np.zeros((self._batch, -self._count % self._hop), np.float32))
+        return self._joined(parts + self._blocks.finish(-(-self._count // self._hop)))
+
+    def _joined(self, parts: list[np.ndarray]) -> Int[np.ndarray, "B N"]:
+        return np.concatenate([np.zeros((self._batch, 0), np.int32), *parts], axis=1)
+
+
+class StreamingDecoder:
+    """Audio of tokens that come in any numbers; B clips at a time.
+
+    All of it together is that of `decode`, but for float32 rounding, if the norms' statistics are
+    not the clip's; `block` tokens are computed at a time.
+    """
+
+    def __init__(
+        self,
+        programs: StepPrograms,
+        params: Mapping[str, Any],
+        batch: int = 1,
+        block: int = 1,
+        statistics: ByStage | None = None,
+    ):
+        _check_sizes(batch, block)
+        steps, config = programs.steps, programs.steps.config
+        self._batch, self._hop, self._count = batch, config.hop_length, 0
+        self._size = config.codebook_size
+        state = steps.decoder_state(batch, statistics)
+        stream = _Stream(programs.decode, params, state)
+        self._blocks = BlockStream(stream, block, steps.decoder_lag)
+        self._open = True
+        self.latency: int = block * self._hop - 1 + steps.decoder_lag
+        """In samples: sample t is known when the token of sample t + latency has been pushed."""
+
+    def push(self, tokens: Int[ArrayLike, "B N"]) -> Float[np.ndarray, "B T"]:
+        """The audio that is known now and was not before (float32; T may be 0).
+
+        Raises ValueError for anything but integers of B clips in 0 to `codebook_size` - 1.
+        """
+        _check_open(self._open)
+        values = checked_integers(tokens, "tokens")
+        if values.ndim != 2 or len(values) != self._batch:
+            raise ArgumentError(f"tokens must have shape ({self._batch}, N), got {values.shape}")
+        if values.shape[1] == 0:
+            return self._joined([])
+        require_range(values, self._size, "tokens")
+        self._count += values.shape[1]
+        return self._joined(self._blocks.push(values.astype(np.int32)))
+
+    def finish(self) -> Float[np.ndarray, "B T"]:
+        """The audio that is left. Raises ValueError if nothing was pushed."""
+        _check_open(self._open)
+        self._open = False
+        if self._count == 0:
+            raise ArgumentError("no tokens were pushed; at least one is needed")
+        return self._joined(self._blocks.finish(self._count * self._hop))
+
+    def _joined(self, parts: list[np.ndarray]) -> Float[np.ndarray, "B T"]:
+        return np.concatenate([np.zeros((self._batch, 0), np.float32), *parts], axis=1)
+
+
+def _check_sizes(batch: int, block: int) -> None:
+    for name, value in (("batch", batch), ("block", block)):
+        if value < 1:
+            raise ArgumentError(f"{name} must be at least 1: got {value}")
+
+
+def _check_open(is_open: bool) -> None:
+    if not is_open:
+        raise ArgumentError("this stream is finished: make a new one for the next clip")
