@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from l3ac_jax.codec.l3ac import L3AC
+from l3ac_jax.codec.long import stepping
 from l3ac_jax.errors import ArgumentError, StreamingError
 from l3ac_jax.evaluation.random_params import random_params
 from tests.quick import speech
@@ -204,3 +205,16 @@ def test_mistakes_are_named():
         codec("causal").streaming_decoder(block=0)
     with pytest.raises(ArgumentError, match="whole hops"):
         codec("causal").encoder_step({}, codec("causal").encoder_state(), jnp.zeros((1, 7)))
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_long_recordings_are_decoded_in_steps(name, monkeypatch):
+    monkeypatch.setattr(stepping, "STEP_SECONDS", 0.005)
+    _, tokens = whole(name)
+    long = L3AC(CONFIGS[name], random_params(CONFIGS[name], 0))
+    monkeypatch.setattr(long, "is_long", lambda samples: True)
+    np.testing.assert_array_equal(long.encode(whole(name)[0]), tokens)
+    np.testing.assert_allclose(long.decode(tokens), codec(name).decode(tokens), atol=1e-5)
+    pieces = [*long.decode_chunks(tokens)]
+    assert len(pieces) > 3
+    np.testing.assert_array_equal(np.concatenate(pieces, axis=1), long.decode(tokens))
