@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -34,10 +35,30 @@ class StepPrograms:
 
     def __init__(self, config: CodecConfig, precision: Precision):
         self.steps = Steps(config, precision)
-        # The state is never used again: what it holds is changed in place.
-        self.encode = Program(self.steps.encoder_step, precision, donated=(1,))
-        self.decode = Program(self.steps.decoder_step, precision, donated=(1,))
+        self.encode = StepProgram(self.steps.encoder_step, precision)
+        self.decode = StepProgram(self.steps.decoder_step, precision)
         self.statistics = Program(self.steps.decoder_statistics, precision)
+
+
+class StepProgram:
+    """A step, compiled for each shape of what it takes."""
+
+    def __init__(self, step: Callable[..., Any], precision: Precision):
+        # The state is never used again: what it holds is changed in place.
+        self._program = Program(step, precision, donated=(1,))
+        self._compiled: dict[tuple[int, ...], Callable[..., Any]] = {}
+        self._compiling = threading.Lock()
+
+    def __call__(
+        self, params: Mapping[str, Any], state: Any, *inputs: np.ndarray
+    ) -> Callable[..., Any]:
+        """The program for such arguments; what they are, the shape of the first input says."""
+        shape = inputs[0].shape
+        if shape not in self._compiled:
+            with self._compiling:
+                if shape not in self._compiled:
+                    self._compiled[shape] = self._program.compiled(params, state, *inputs)
+        return self._compiled[shape]
 
 
 @lru_cache(KEPT_CONFIGURATIONS)
@@ -49,12 +70,13 @@ def step_programs(config: CodecConfig, precision: Precision) -> StepPrograms:
 class _Stream:
     """The steps of one stream, whose state lies on the device."""
 
-    def __init__(self, program: Program, params: Mapping[str, Any], state: Any):
+    def __init__(self, program: StepProgram, params: Mapping[str, Any], state: Any):
         self._program, self._params = program, params
         self._state = jax.tree.map(jnp.array, state)  # copies, which can be donated
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
-        self._state, outputs = self._program(self._params, self._state, *inputs)
+        compute = self._program(self._params, self._state, *inputs)
+        self._state, outputs = compute(self._params, self._state, *inputs)
         return np.asarray(outputs)
 
 

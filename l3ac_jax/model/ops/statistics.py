@@ -11,8 +11,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from l3ac_jax.model.ops.masks import Frames, Lengths, Signal, mask_frames
+from l3ac_jax.model.precision import stated_products
 
 _SUM_BLOCK = 512
+RUNNING_BLOCK = 256
 
 
 def time_sum(x: Float[Array, "b t *c"]) -> Float[Array, "b *c"]:
@@ -44,9 +46,9 @@ def standardize(
 class Past(NamedTuple):
     """Of the frames so far, the older ones counting less: k signals' moments."""
 
-    count: Float[ArrayLike, "b *t 1"]
-    means: Float[ArrayLike, "b *t k"]
-    squares: Float[ArrayLike, "b *t k"]
+    count: Float[ArrayLike, "b 1"]
+    means: Float[ArrayLike, "b k"]
+    squares: Float[ArrayLike, "b k"]
     """sums of squared distances from the mean"""
 
 
@@ -60,33 +62,61 @@ def running_statistics(
 ) -> tuple[Past, Float[Array, "b t k"], Float[Array, "b t k"]]:
     """Means and variances over each frame and all real ones before it, and the past after them.
 
-    A frame weighs 1/e of the present one after `memory` frames.
+    A frame weighs 1/e of the present one after `memory` frames. A block of frames is one product
+    with the weights of all of them for each.
     """
+    batch, frames, signals = x.shape
     decay = math.exp(-1 / memory)
+    start = Past(*(jnp.asarray(array, x.dtype) for array in past))
+    if frames <= RUNNING_BLOCK:
+        return _block_statistics(start, x, real, decay)
+    missing = -frames % RUNNING_BLOCK
+    x = jnp.pad(x, [(0, 0), (0, missing), (0, 0)])
+    real = jnp.pad(real, [(0, 0), (0, missing)])
+    blocks = (
+        x.reshape(batch, -1, RUNNING_BLOCK, signals).swapaxes(0, 1),
+        real.reshape(batch, -1, RUNNING_BLOCK).swapaxes(0, 1),
+    )
+
+    def step(past: Past, block: tuple[Array, Array]) -> tuple[Past, tuple[Array, Array]]:
+        past, *found = _block_statistics(past, *block, decay)
+        return past, (found[0], found[1])
+
+    after, found = jax.lax.scan(step, start, blocks)
+    means, variances = (
+        part.swapaxes(0, 1).reshape(batch, -1, signals)[:, :frames] for part in found
+    )
+    return after, means, variances
+
+
+def _block_statistics(
+    past: Past, x: Float[Array, "b t k"], real: Bool[Array, "b t"], decay: float
+) -> tuple[Past, Float[Array, "b t k"], Float[Array, "b t k"]]:
+    frames = x.shape[1]
+    ages = np.arange(frames)[:, None] - np.arange(frames)[None]
+    weights = np.where(ages >= 0, decay ** np.maximum(ages, 0), 0).astype(x.dtype)
+    fading = (decay ** np.arange(1, frames + 1))[None, :, None].astype(x.dtype)
     flags = real[..., None]
-    x = jnp.where(flags, x, 0)
-    fading = jnp.full((1, x.shape[1], 1), decay, x.dtype)
-    frames = Past(flags.astype(x.dtype), x, jnp.zeros_like(x))
-    before, moments = jax.lax.associative_scan(
-        lambda a, b: (a[0] * b[0], _together(a[1], b[1], b[0])), (fading, frames), axis=1
-    )
-    start = Past(*(jnp.asarray(array)[:, None] for array in past))
-    count, means, squares = moments = _together(start, moments, before)
-    variances = squares / jnp.maximum(count, 1e-6)  # of none there is none
-    return Past(*(array[:, -1] for array in moments)), means, variances
-
-
-def _together(older: Past, newer: Past, fading: Array) -> Past:
-    """The moments of both, of which the older ones have faded (Chan, Golub and LeVeque, 1979)."""
-    older_count = fading * older.count
-    count = older_count + newer.count
-    share = newer.count / jnp.maximum(count, 1e-30)
-    apart = newer.means - older.means
-    return Past(
-        count,
-        older.means + apart * share,
-        fading * older.squares + newer.squares + jnp.square(apart) * older_count * share,
-    )
+    # Sums of distances from a value among them: those of large values would cancel.
+    first = jnp.take_along_axis(x, jnp.argmax(flags, axis=1, keepdims=True), axis=1)[:, 0]
+    near = jax.lax.stop_gradient(jnp.where(past.count > 0, past.means, first))
+    apart = jnp.where(flags, x - near[:, None], 0)
+    with stated_products("float32"):
+        sums = jnp.einsum(
+            "ts,bsk->btk",
+            weights,
+            jnp.concatenate([flags.astype(x.dtype), apart, jnp.square(apart)], axis=-1),
+        )
+    count, total, squares = jnp.split(sums, [1, 1 + x.shape[-1]], axis=-1)
+    shift = jnp.where(past.count > 0, past.means - near, 0)
+    before = fading * past.count[:, None]
+    count = before + count
+    share = 1 / jnp.maximum(count, 1e-30)
+    drift = (total + before * shift[:, None]) * share
+    squares = fading * past.squares[:, None] + before * jnp.square(shift)[:, None] + squares
+    squares = jnp.maximum(squares - jnp.square(drift) * count, 0)
+    means, variances = near[:, None] + drift, squares * share
+    return Past(count[:, -1], means[:, -1], squares[:, -1]), means, variances
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
