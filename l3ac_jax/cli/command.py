@@ -16,6 +16,7 @@ import tyro
 
 from l3ac_jax.config import NAMED, PUBLISHED
 from l3ac_jax.errors import WrongModelError
+from l3ac_jax.tokens.bitstream.raw import TokenStreamHeader
 from l3ac_jax.tokens.format import EncodedAudio
 from l3ac_jax.weights.hub import missing_weights, weights_folder
 
@@ -83,7 +84,7 @@ def loaded(model: str, device: DeviceOptions) -> Iterator[L3AC]:
         notice.close()
 
 
-def recorded_model(name: str, encoded: EncodedAudio) -> str:
+def recorded_model(name: str, encoded: EncodedAudio | TokenStreamHeader) -> str:
     """The model that encoded audio names, if it is here. Raises WrongModelError."""
     if encoded.model not in NAMED and not Path(encoded.model).exists():
         raise WrongModelError(

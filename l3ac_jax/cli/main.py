@@ -26,7 +26,9 @@ from l3ac_jax.cli.command import (
     Output,
     Overwrite,
 )
+from l3ac_jax.cli.live import live
 from l3ac_jax.cli.run import run_command
+from l3ac_jax.cli.stream import app as stream_app
 from l3ac_jax.cli.tokens import tokens
 from l3ac_jax.config import BUNDLED, DEFAULT_MODEL, NAMED, named_config
 from l3ac_jax.tokens.bitstream.files import Entropy
@@ -172,6 +174,12 @@ def decode(
 
 
 app.command(tokens)
+app.command(
+    stream_app,
+    name="stream",
+    help="Encode and decode from standard input to standard output, while it comes.",
+)
+app.command(live)
 
 
 @app.command

@@ -11,11 +11,20 @@ from typing import IO, Any, NoReturn
 
 from l3ac_jax.errors import UserError, WorkError
 
-__all__ = ["FAILED", "INTERRUPTED", "USER_ERROR", "Interrupted", "run_command"]
+__all__ = [
+    "CLOSED_PIPE",
+    "FAILED",
+    "INTERRUPTED",
+    "USER_ERROR",
+    "Interrupted",
+    "drop_output",
+    "run_command",
+]
 
 FAILED = 1  # some of the work could not be done
 USER_ERROR = 2
 INTERRUPTED = 130
+CLOSED_PIPE = 141  # what a shell says of a filter that SIGPIPE has ended
 
 
 class Interrupted(KeyboardInterrupt):
@@ -90,9 +99,14 @@ def _flush(stream: IO[Any]) -> None:
     try:
         stream.flush()
     except OSError as error:
-        with contextlib.suppress(OSError), open(os.devnull, "wb") as null:
-            os.dup2(null.fileno(), stream.fileno())
+        drop_output(stream)
         raise _named(error) from None
+
+
+def drop_output(stream: IO[Any]) -> None:
+    """From now on, what is written to the stream, or still in its buffer, goes nowhere."""
+    with contextlib.suppress(OSError), open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), stream.fileno())
 
 
 def _named(error: OSError) -> OSError:

@@ -18,6 +18,7 @@ from l3ac_jax.errors import WrongModelError
 __all__ = [
     "EncodedAudio",
     "TokenFormat",
+    "check_exchangeable",
     "check_format",
     "config_fingerprint",
     "frames_of",
@@ -82,8 +83,21 @@ def check_format(encoded: EncodedAudio, ours: TokenFormat, name: str) -> None:
 
     Raises WrongModelError.
     """
-    theirs = encoded.format
-    made_with = f"its tokens were made with {encoded.model}"
+    check_exchangeable(encoded.format, encoded.model, ours, name)
+    frames = frames_of(encoded.samples, encoded.sample_rate, encoded.format)
+    if encoded.tokens.shape[1] != frames:
+        raise WrongModelError(
+            f"{encoded.samples} samples at {encoded.sample_rate} Hz have {frames} tokens a "
+            f"channel, but there are {encoded.tokens.shape[1]}"
+        )
+
+
+def check_exchangeable(theirs: TokenFormat, model: str, ours: TokenFormat, name: str) -> None:
+    """Make sure that tokens made with `model` mean the same to the codec `name`.
+
+    Raises WrongModelError.
+    """
+    made_with = f"its tokens were made with {model}"
     if theirs.config != ours.config:
         raise WrongModelError(
             f"{made_with}, whose configuration (fingerprint {theirs.config}) differs from that of "
@@ -97,12 +111,6 @@ def check_format(encoded: EncodedAudio, ours: TokenFormat, name: str) -> None:
     if theirs != ours:  # the same fingerprints: nothing that an encoder writes
         raise WrongModelError(
             f"{made_with}, but its sample rate, hop length or levels are not that model's"
-        )
-    frames = frames_of(encoded.samples, encoded.sample_rate, theirs)
-    if encoded.tokens.shape[1] != frames:
-        raise WrongModelError(
-            f"{encoded.samples} samples at {encoded.sample_rate} Hz have {frames} tokens a "
-            f"channel, but there are {encoded.tokens.shape[1]}"
         )
 
 
