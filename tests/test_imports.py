@@ -15,7 +15,8 @@ pytestmark = pytest.mark.quick
 
 # What the extras have, and comes with nothing else.
 EXTRAS = ("array_record", "datasets", "faster_whisper", "grain", "jinja2", "l3ac", "librosa",
-          "matplotlib", "numba", "pesq", "pyarrow", "pystoi", "sounddevice", "tensorboardX", "torch")  # fmt: skip
+          "matplotlib", "numba", "pesq", "pyarrow", "pystoi", "sounddevice",
+          "tensorboardX", "torch")  # fmt: skip
 WITHOUT_EXTRAS = f"import sys; sys.modules.update(dict.fromkeys({EXTRAS})); "
 
 
