@@ -12,6 +12,9 @@ with a derivative other than zero, of z_q[n] (features of token frame n, roundin
 through) and of y[t] (decoded sample t); how far back and ahead shares of the influence lie, which
 is the squared derivative; and what changing the input changed. Of y[t] once more with the
 statistics of the decoder's norms held at this clip's values: what does not go through them.
+
+Of a causal configuration it is also put to the proof that nothing beyond the look-ahead that it
+declares (model.look_ahead_ms) matters: by structure, by derivatives, and by replacing all of it.
 """
 
 from __future__ import annotations
@@ -141,15 +144,17 @@ def _print(console: Console, options: Options, config: CodecConfig, measured: Me
     influences = {
         f"token {options.token}": measured.token,
         f"sample {options.sample:,}": measured.sample,
-        "statistics held": measured.sample_held,
     }
+    if config.decoder.norm_statistics != "none":
+        influences["statistics held"] = measured.sample_held
     console.print(_fields(influences, config))
     console.print(_shares(influences, config))
     console.print(_changes(measured))
     for line in _causes(options, config, measured):
         console.print(line, soft_wrap=True)
+    proven = not config.causal or _proof(console, config, measured)
     exact = all(influence.outside() == 0 for influence in influences.values())
-    good = exact and all(change.as_structured for change in measured.changes)
+    good = proven and exact and all(change.as_structured for change in measured.changes)
     console.print("All is as the structure says." if good else "NOT as the structure says.")
     return good
 
@@ -200,6 +205,31 @@ def _length(samples: int | float, config: CodecConfig) -> str:
     return "all" if math.isinf(samples) else f"{samples:,} ({_ms(samples, config)})"
 
 
+def _proof(console: Console, config: CodecConfig, measured: Measured) -> bool:
+    """Whether a causal configuration needs no more of the future than it declares."""
+    from l3ac_jax.evaluation.receptive_field import (
+        declared_last,
+        declared_look_ahead,
+        look_aheads,
+    )
+
+    needed, declared = look_aheads(config), declared_look_ahead(config)
+    of_decoder = int(needed.decoder) - (config.hop_length - 1)
+    beyond = {
+        name: influence.after(declared_last(config, influence.field.own))
+        for name, influence in (("token", measured.token), ("sample", measured.sample))
+    }
+    console.print(
+        f"Causal. After a token's own hop of {_length(config.hop_length, config)} it declares a "
+        f"look-ahead of {_length(int(declared), config)}; by structure the encoder needs "
+        f"{needed.encoder:,} samples and the decoder {of_decoder:,}. Beyond it, samples with a "
+        f"derivative: {beyond['token']:,} of the token's, {beyond['sample']:,} of the decoded "
+        "sample's.\n",
+        soft_wrap=True,
+    )
+    return needed.encoder + of_decoder <= declared and not any(beyond.values())
+
+
 def _causes(options: Options, config: CodecConfig, measured: Measured) -> list[str]:
     """What each of the two fields comes from."""
     token, sample = f"\nToken {options.token}: ", f"\nDecoded sample {options.sample:,}: "
@@ -212,8 +242,19 @@ def _causes(options: Options, config: CodecConfig, measured: Measured) -> list[s
     ]
 
 
+NORM_CAUSES = {
+    "clip": "the decoder's InstanceNorms take mean and variance over the whole clip, so that every "
+    "sample counts. With these held, none after",
+    "running": "the decoder's norms take mean and variance over all that came before, so that "
+    "every sample up to there counts. None after",
+    "none": "the decoder has no norms over time. No sample after",
+}
+
+
 def _token_cause(config: CodecConfig, token: Influence) -> str:
     ahead = token.field.look_ahead
+    if ahead == 0:
+        return "it looks at nothing after its own hop."
     cause = (
         f"its look-ahead of {ahead:,} samples ({_ms(ahead, config)}) comes from the encoder's "
         "convolutions, pooling and strides; its transformer looks at the past alone."
@@ -232,17 +273,19 @@ def _sample_cause(config: CodecConfig, sample: Influence, held: Influence) -> st
     needed = look_aheads(config)
     before, after = NEIGHBOURHOOD
     beyond = sample.squares[held.field.inside(len(sample.squares)).stop :].sum()
+    cause = NORM_CAUSES[config.decoder.norm_statistics]
+    within, ahead = "", ""
+    if config.decoder.norm_statistics != "none":
+        within = f" ({100 * held.within(before, after):.3g} % with statistics held)"
+        ahead = f", {held.look_ahead(EFFECTIVE):,} with statistics held"
     return (
-        "the decoder's InstanceNorms take mean and variance over the whole clip, so that every "
-        f"sample counts. With these held, none after {held.field.last:,} does; a look-ahead of at "
+        f"{cause} {held.field.last:,} does; a look-ahead of at "
         f"most {needed.codec:,} samples ({_ms(needed.codec, config)}: decoder "
         f"{_ms(needed.decoder, config)}, encoder {_ms(needed.encoder, config)}). Beyond lies "
         f"{100 * beyond / (sample.squares.sum() or 1):.2g} % of the influence. From "
         f"{before:,} samples before to {after:,} after lie {100 * sample.within(before, after):.3g}"
-        f" % of it ({100 * held.within(before, after):.3g} % with statistics held). Effective "
-        f"look-ahead, within which and before lie {100 * EFFECTIVE:g} %: "
-        f"{sample.look_ahead(EFFECTIVE):,} samples, {held.look_ahead(EFFECTIVE):,} with statistics "
-        "held.\n"
+        f" % of it{within}. Effective look-ahead, within which and before lie "
+        f"{100 * EFFECTIVE:g} %: {sample.look_ahead(EFFECTIVE):,} samples{ahead}.\n"
     )
 
 

@@ -56,6 +56,12 @@ class Influence(NamedTuple):
         count = np.count_nonzero
         return int(count(self.squares) - count(self.squares[inside]))
 
+    def after(self, last: int | float) -> int:
+        """How many samples after this one have one."""
+        if last >= len(self.squares):
+            return 0
+        return int(np.count_nonzero(self.squares[int(last) + 1 :]))
+
     def look_ahead(self, share: float) -> int:
         """So many samples after its own, and all before, hold this share of the influence."""
         where = int(np.searchsorted(np.cumsum(self._shares()), share))

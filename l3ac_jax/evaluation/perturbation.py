@@ -1,7 +1,8 @@
 """What changes when the input is changed: structural receptive fields, put to the test.
 
 What lies outside of a field is replaced, and nothing may change, to the last bit. The outermost
-samples inside are changed one by one, and something should.
+samples inside are changed one by one, and something should. Of a causal configuration all is
+replaced, too, that lies beyond the look-ahead that it declares, whatever its structure says.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ import numpy as np
 from jaxtyping import Float
 
 from l3ac_jax.evaluation.influence import DecodedSample, Influence, Probe
-from l3ac_jax.evaluation.receptive_field import sample_field, token_field
+from l3ac_jax.evaluation.receptive_field import (
+    declared_last,
+    sample_field,
+    token_field,
+)
+from l3ac_jax.model.reach import Span
 
 __all__ = ["Change", "Measured", "measure"]
 
@@ -20,6 +26,7 @@ Audio = Float[np.ndarray, " time"]
 
 # Louder than any audio, so that it wins in every window of the max pooling.
 SPIKE = 10.0
+BEYOND = "all beyond the declared look-ahead"
 
 
 class Change(NamedTuple):
@@ -77,7 +84,8 @@ def _token_changes(
         difference = probe.encode(changed)[0][token] - features[token]
         return Change(what, allowed, float(np.abs(difference).max()))
 
-    inside = token_field(probe.config, token).inside(len(audio))
+    field = token_field(probe.config, token)
+    inside = field.inside(len(audio))
     name = f"token {token}'s features"
     found = [
         change(f"{name}: sample {where:,}, its {word}", True, _spike(audio, where))
@@ -86,6 +94,9 @@ def _token_changes(
     if (inside.start, inside.stop) != (0, len(audio)):
         replaced = _replaced(audio, inside, random)
         found.append(change(f"{name}: all outside of its field", False, replaced))
+    declared = _declared(probe, field.own, audio)
+    if declared is not None:
+        found.append(change(f"{name}: {BEYOND}", False, _replaced(audio, declared, random)))
     return found
 
 
@@ -99,7 +110,9 @@ def _sample_changes(
     random: np.random.Generator,
 ) -> list[Change]:
     name = f"sample {sample:,}"
-    farthest = 0 if sample >= len(audio) / 2 else len(audio) - 1
+    field = sample_field(probe.config, sample)
+    ends = field.inside(len(audio))
+    farthest = max(ends.start, ends.stop - 1, key=lambda end: abs(end - sample))
     far = probe.encode(_spike(audio, farthest))[1]
     found = [
         Change(
@@ -114,7 +127,18 @@ def _sample_changes(
         value = probe.decode(others, sample, decoded.statistics).value
         what = f"{name}, held: all outside of its field"
         found.append(Change(what, False, abs(value - held.value)))
+    declared = _declared(probe, field.own, audio)
+    if declared is not None:  # nothing held: as it is decoded
+        others = probe.encode(_replaced(audio, declared, random))[1]
+        difference = abs(probe.decode(others, sample).value - decoded.value)
+        found.append(Change(f"{name}: {BEYOND}", False, difference))
     return found
+
+
+def _declared(probe: Probe, own: Span, audio: Audio) -> slice | None:
+    """What a causal configuration lets matter, where the clip goes on after it."""
+    last = declared_last(probe.config, own)
+    return slice(0, int(last) + 1) if last < len(audio) - 1 else None
 
 
 def _spike(audio: Audio, where: int) -> Audio:

@@ -12,7 +12,15 @@ from l3ac_jax.config import CodecConfig
 from l3ac_jax.model.network import Network
 from l3ac_jax.model.reach import Span
 
-__all__ = ["Field", "LookAheads", "look_aheads", "sample_field", "token_field"]
+__all__ = [
+    "Field",
+    "LookAheads",
+    "declared_last",
+    "declared_look_ahead",
+    "look_aheads",
+    "sample_field",
+    "token_field",
+]
 
 
 class Field(NamedTuple):
@@ -84,6 +92,23 @@ def look_aheads(config: CodecConfig) -> LookAheads:
     }
     decoder = max((token + 1) * hop - 1 - sample for sample, token in tokens.items())
     return LookAheads(token_field(config, 0).look_ahead, decoder)
+
+
+def declared_look_ahead(config: CodecConfig) -> int | float:
+    """Samples after a token's own hop that a configuration says encoder and decoder need at most.
+
+    Without a bound for one that is not causal.
+    """
+    return config.look_ahead_ms * config.sample_rate // 1000 if config.causal else math.inf
+
+
+def declared_last(config: CodecConfig, own: Span) -> int | float:
+    """The last input sample that a configuration lets matter to these samples.
+
+    They are those of a token's own hop, for the token, or a decoded sample, which may be the first
+    of its hop: then all of the hop comes in.
+    """
+    return own.first + config.hop_length - 1 + declared_look_ahead(config)
 
 
 def _network(config: CodecConfig) -> Network:

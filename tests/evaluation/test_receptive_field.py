@@ -12,12 +12,19 @@ from l3ac_jax.config import published_config
 from l3ac_jax.evaluation.influence import Influence, Probe
 from l3ac_jax.evaluation.perturbation import Change, measure
 from l3ac_jax.evaluation.random_params import random_params
-from l3ac_jax.evaluation.receptive_field import Field, look_aheads, sample_field, token_field
+from l3ac_jax.evaluation.receptive_field import (
+    Field,
+    declared_last,
+    declared_look_ahead,
+    look_aheads,
+    sample_field,
+    token_field,
+)
 from l3ac_jax.model.network import Network
 from l3ac_jax.model.params import flatten
 from l3ac_jax.model.reach import Span
 from tests.quick import QUICK_COMPILE
-from tests.small_configs import SMALL_CONFIGS
+from tests.small_configs import ABLATED_CONFIGS, SMALL_CONFIGS
 
 SMALL = SMALL_CONFIGS["baseline"]  # hop length 6, window 8
 SAMPLES, TOKEN, SAMPLE = 2400, 150, 900
@@ -81,6 +88,36 @@ def test_nothing_outside_of_a_field_counts_and_all_of_it_can(name, audio, reques
         assert influence.field.inside(SAMPLES).stop < SAMPLES
         assert influence.outside() == 0
     assert found.sample.support() == (0, SAMPLES - 1)
+
+
+@pytest.mark.parametrize(("name", "declared"), [("causal", 0), ("causal_look_ahead", 8)])
+def test_a_causal_network_needs_no_more_of_the_future_than_it_declares(name, declared):
+    config = ABLATED_CONFIGS[name]
+    needed = look_aheads(config)
+    assert declared_look_ahead(config) == declared
+    assert needed.encoder + needed.decoder - (config.hop_length - 1) <= declared
+    for sample in range(900, 900 + config.hop_length):
+        field = sample_field(config, sample)
+        assert sample <= field.last <= declared_last(config, field.own)
+
+
+def test_nothing_beyond_what_a_causal_network_declares_counts(audio):
+    """With the norms as they are, over all that came before."""
+    config, samples = ABLATED_CONFIGS["causal"], 1200
+    found = measure(Probe(config, random_params(config, 0)), audio[:samples], 80, 500, 0)
+    assert all(change.as_structured for change in found.changes)
+    beyond = [change for change in found.changes if "beyond the declared" in change.what]
+    assert [change.largest for change in beyond] == [0, 0]
+    for influence in (found.token, found.sample):
+        last = declared_last(config, influence.field.own)
+        assert last < samples - 1 and influence.after(last) == 0
+        assert influence.after(influence.support()[1] - 1) == 1
+
+
+def test_of_a_network_that_is_not_causal_nothing_is_declared(measured):
+    assert math.isinf(declared_look_ahead(SMALL))
+    assert measured.token.after(declared_last(SMALL, measured.token.field.own)) == 0
+    assert not any("declared" in change.what for change in measured.changes)
 
 
 def test_the_same_seed_measures_the_same(probe, audio, measured):

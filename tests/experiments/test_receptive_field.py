@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from l3ac_jax.config import ExperimentConfig, dump_config
-from tests.small_configs import SMALL_CONFIGS
+from tests.small_configs import ABLATED_CONFIGS, SMALL_CONFIGS
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "receptive_field.py"
 PLACE = ("--samples", "1200", "--token", "80", "--sample", "500")
@@ -46,6 +46,17 @@ def test_a_configuration_is_looked_at_with_random_parameters(tmp_path, config):
     assert done.stdout.endswith("All is as the structure says.\n")
     with Image.open(tmp_path / "field.png") as picture:
         assert picture.size == (1050, 840)
+
+
+def test_a_causal_configuration_is_put_to_the_proof(tmp_path, main, capsys):
+    config = ABLATED_CONFIGS["causal_look_ahead"]
+    (tmp_path / "causal.toml").write_text(dump_config(ExperimentConfig(model=config)))
+    assert main(["causal.toml", "--samples", "1200", "--token", "40", "--sample", "500"]) == 0
+    printed = capsys.readouterr().out
+    assert "own hop of 12 (0.8 ms) it declares a look-ahead of 8 (0.5 ms)" in printed
+    assert "the encoder needs 2 samples and the decoder 5" in printed
+    assert "derivative: 0 of the token's, 0 of the decoded sample's" in printed
+    assert "the decoder has no norms over time" in printed and "held" not in printed
 
 
 def test_a_model_folder_is_looked_at_with_its_parameters(main, model_folder, capsys):
