@@ -241,7 +241,7 @@ def main(argv: list[str] | None = None) -> int:
     return run_command(
         PROGRAM,
         lambda: measure(tyro.cli(Options, prog=PROGRAM, description=__doc__, args=argv)),
-        "what was known by then is in --out",
+        "each result was printed as soon as it was known",
     )
 
 
