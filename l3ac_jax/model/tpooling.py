@@ -67,13 +67,16 @@ def tpool(x: Signal, width: int, absolute: bool = True, lengths: Lengths = None)
     return _tpool(x, width, absolute, lengths, TrendContext.of(width))
 
 
-def _tpool(x: Signal, width: int, absolute: bool, lengths: Lengths, context: TrendContext):
+def _tpool(
+    x: Signal, width: int, absolute: bool, lengths: Lengths, context: TrendContext
+) -> Signal:
     if width == 1:
         return x
     signal = jnp.abs(x) if absolute else x
     signal = ops.mask_frames(signal, lengths, -jnp.inf)
     peaks: Array = window_maxima(ops.pad_frames(signal, *context.maxima, -jnp.inf), width)  # pyright: ignore
-    return window_means(ops.pad_frames(ops.mask_frames(peaks, lengths), *context.means), width)
+    padded = ops.pad_frames(ops.mask_frames(peaks, lengths), *context.means)
+    return window_means(padded, width)  # pyright: ignore
 
 
 def pooling_reach(width: int) -> int:
@@ -99,7 +102,7 @@ class TrendBranch(WeightNormed):
     look_ahead: int | float = math.inf
 
     def __call__(self, x: Signal, lengths: Lengths = None) -> Float[Array, "b t d"]:
-        trend = _tpool(x, self.pooling, self.absolute, lengths, self.contexts)
+        trend: Signal = _tpool(x, self.pooling, self.absolute, lengths, self.contexts)
         trend = ops.mask_frames(trend, lengths)
         return self.valid(ops.pad_frames(trend, *self.contexts.conv))
 

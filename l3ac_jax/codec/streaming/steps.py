@@ -15,7 +15,7 @@ from l3ac_jax.errors import ArgumentError
 from l3ac_jax.model.decoder import ByStage
 from l3ac_jax.model.folding import folded_params, is_folded
 from l3ac_jax.model.network import Network
-from l3ac_jax.model.precision import PRODUCTS, Precision, stated_products
+from l3ac_jax.model.precision import PRODUCTS, Precision, Products, stated_products
 
 __all__ = ["Steps"]
 
@@ -35,7 +35,7 @@ class Steps:
     def __init__(self, config: CodecConfig, precision: Precision):
         self.config = config
         self._network = Network(config, folded=True)
-        self._products = PRODUCTS[precision]
+        self._products: Products = PRODUCTS[precision]
 
     def encoder_state(self, batch: int = 1, unreal: int = 0) -> State:
         """Before the first sample, or before `unreal` samples that come before it."""

@@ -67,9 +67,9 @@ def running_statistics(
     """
     batch, frames, signals = x.shape
     decay = math.exp(-1 / memory)
-    start = Past(*(jnp.asarray(array, x.dtype) for array in past))
     if frames <= RUNNING_BLOCK:
-        return _block_statistics(start, x, real, decay)
+        return _block_statistics(past, x, real, decay)
+    start = Past(*(jnp.asarray(array, x.dtype) for array in past))
     missing = -frames % RUNNING_BLOCK
     x = jnp.pad(x, [(0, 0), (0, missing), (0, 0)])
     real = jnp.pad(real, [(0, 0), (0, missing)])
@@ -92,6 +92,7 @@ def running_statistics(
 def _block_statistics(
     past: Past, x: Float[Array, "b t k"], real: Bool[Array, "b t"], decay: float
 ) -> tuple[Past, Float[Array, "b t k"], Float[Array, "b t k"]]:
+    past_count, past_means, past_squares = (jnp.asarray(array, x.dtype) for array in past)
     frames = x.shape[1]
     ages = np.arange(frames)[:, None] - np.arange(frames)[None]
     weights = np.where(ages >= 0, decay ** np.maximum(ages, 0), 0).astype(x.dtype)
@@ -99,7 +100,7 @@ def _block_statistics(
     flags = real[..., None]
     # Sums of distances from a value among them: those of large values would cancel.
     first = jnp.take_along_axis(x, jnp.argmax(flags, axis=1, keepdims=True), axis=1)[:, 0]
-    near = jax.lax.stop_gradient(jnp.where(past.count > 0, past.means, first))
+    near = jax.lax.stop_gradient(jnp.where(past_count > 0, past_means, first))
     apart = jnp.where(flags, x - near[:, None], 0)
     with stated_products("float32"):
         sums = jnp.einsum(
@@ -108,12 +109,12 @@ def _block_statistics(
             jnp.concatenate([flags.astype(x.dtype), apart, jnp.square(apart)], axis=-1),
         )
     count, total, squares = jnp.split(sums, [1, 1 + x.shape[-1]], axis=-1)
-    shift = jnp.where(past.count > 0, past.means - near, 0)
-    before = fading * past.count[:, None]
+    shift = jnp.where(past_count > 0, past_means - near, 0)
+    before = fading * past_count[:, None]
     count = before + count
     share = 1 / jnp.maximum(count, 1e-30)
     drift = (total + before * shift[:, None]) * share
-    squares = fading * past.squares[:, None] + before * jnp.square(shift)[:, None] + squares
+    squares = fading * past_squares[:, None] + before * jnp.square(shift)[:, None] + squares
     squares = jnp.maximum(squares - jnp.square(drift) * count, 0)
     means, variances = near[:, None] + drift, squares * share
     return Past(count[:, -1], means[:, -1], squares[:, -1]), means, variances
