@@ -86,7 +86,8 @@ def live(
         rates = card_rate, codec.sample_rate
         _compile(Loopback(codec, 1, block, running), 2 * codec.hop_length * block)
         coder = Loopback(codec, 1, block, running)
-        resampling = sum(resampling_seconds(*pair, QUALITY) for pair in (rates, rates[::-1]))
+        resampling = resampling_seconds(card_rate, codec.sample_rate, QUALITY)
+        resampling += resampling_seconds(codec.sample_rate, card_rate, QUALITY)
         duplex = Duplex(_AtRate(coder, *rates), card_rate)
         stream = _opened(
             sounddevice,

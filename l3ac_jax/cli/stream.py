@@ -7,9 +7,10 @@ written at once.
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import numpy as np
 import tyro
@@ -246,13 +247,14 @@ class _Pieces:
     def _read(self) -> bytes:
         """What is there. What comes after the limit is read as well: its writer shall not fail."""
         with _reading():
-            data = sys.stdin.buffer.read1(READ_BYTES)
+            source = cast(io.BufferedReader, sys.stdin.buffer)
+            data = source.read1(READ_BYTES)
             if self._limit is None:
                 return data
             wanted = data[: self._limit]
             self._limit -= len(wanted)
             while data and not wanted:
-                data = sys.stdin.buffer.read1(READ_BYTES)
+                data = source.read1(READ_BYTES)
         return wanted
 
 
