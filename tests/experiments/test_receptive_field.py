@@ -56,7 +56,7 @@ def test_a_causal_configuration_is_put_to_the_proof(tmp_path, main, capsys):
     assert "own hop of 12 (0.8 ms) it declares a look-ahead of 8 (0.5 ms)" in printed
     assert "the encoder needs 2 samples and the decoder 5" in printed
     assert "derivative: 0 of the token's, 0 of the decoded sample's" in printed
-    assert "the decoder has no norms over time" in printed and "held" not in printed
+    assert "the decoder has no norms over time" in printed and "statistics held" not in printed
 
 
 def test_a_model_folder_is_looked_at_with_its_parameters(main, model_folder, capsys):
