@@ -263,6 +263,8 @@ class _Samples:
 
     def __init__(self, codec: L3AC, format: str, rate: int | None, channels: int | None):
         limit = None
+        self._raw = format != "wav"
+        """and nothing was read yet"""
         if format == "wav":
             if rate is not None or channels is not None:
                 raise ArgumentError("a WAV file says its own: leave out --rate and --channels")
@@ -283,6 +285,9 @@ class _Samples:
     def blocks(self) -> Iterator[np.ndarray]:
         """As they come. Raises AudioError where there are none."""
         for data in self._pieces:
+            if self._raw and data[:4] in (b"RIFF", b"RF64"):
+                raise ArgumentError(f"{INPUT}: is a WAV file, not samples alone: --format wav")
+            self._raw = False
             yield self._resampler.push(pcm.from_bytes(data, self.form))
         if self.count == 0:
             raise AudioError(f"{INPUT}: is empty")

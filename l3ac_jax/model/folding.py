@@ -33,8 +33,9 @@ def folded_params(params: Mapping[str, Any], config: CodecConfig) -> dict[str, A
 
 
 def is_folded(params: Mapping[str, Any]) -> bool:
-    """Whether parameters are those of inference."""
-    return "scale" not in params["encoder"]["output"]
+    """Whether parameters, of all of the network or of one half, are those of inference."""
+    half = params["encoder" if "encoder" in params else "decoder"]
+    return "scale" not in half["output"]
 
 
 def _folded(tree: Mapping[str, Any], module: nn.Module | None) -> dict[str, Any]:

@@ -199,6 +199,7 @@ MISTAKES = [
     (b"", ["encode"], "standard input: is empty"),
     (b"", ["loopback"], "standard input: is empty"),
     (b"text " * 9, ["encode", "--format", "wav"], "standard input: is no WAV file"),
+    (b"RIFF" + bytes(60), ["loopback"], "standard input: is a WAV file"),
     (b"", ["encode", "--block", "0"], "--block must be at least 1"),
     (b"", ["encode", "--rate", "0"], "--rate must be at least 1"),
     (b"", ["loopback", "--channels", "0"], "--channels must be at least 1"),

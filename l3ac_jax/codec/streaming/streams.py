@@ -67,11 +67,19 @@ def step_programs(config: CodecConfig, precision: Precision) -> StepPrograms:
     return StepPrograms(config, precision)
 
 
+# What a step takes of the parameters: each array of a call takes some microseconds.
+OF_ENCODER = ("encoder", "encoder_transformer", "quantizer")
+OF_DECODER = ("decoder", "decoder_transformer", "quantizer")
+
+
 class _Stream:
     """The steps of one stream, whose state lies on the device."""
 
-    def __init__(self, program: StepProgram, params: Mapping[str, Any], state: Any):
-        self._program, self._params = program, params
+    def __init__(
+        self, program: StepProgram, params: Mapping[str, Any], parts: tuple[str, ...], state: Any
+    ):
+        self._program = program
+        self._params = {part: params[part] for part in parts if part in params}
         self._state = jax.tree.map(jnp.array, state)  # copies, which can be donated
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
@@ -97,7 +105,7 @@ class StreamingEncoder:
         # As many samples before the clip as let a block end with what its last token needs.
         unreal = -steps.encoder_look_ahead % hop
         state = steps.encoder_state(batch, unreal)
-        stream = _Stream(programs.encode, params, state)
+        stream = _Stream(programs.encode, params, OF_ENCODER, state)
         self._blocks = BlockStream(stream, block * hop, steps.encoder_lag, unreal)
         self._open = True
         self.latency: int = block * hop - 1 + steps.encoder_look_ahead
@@ -157,7 +165,7 @@ class StreamingDecoder:
         self._batch, self._hop, self._count = batch, config.hop_length, 0
         self._size = config.codebook_size
         state = steps.decoder_state(batch, statistics)
-        stream = _Stream(programs.decode, params, state)
+        stream = _Stream(programs.decode, params, OF_DECODER, state)
         self._blocks = BlockStream(stream, block, steps.decoder_lag)
         self._open = True
         self.latency: int = block * self._hop - 1 + steps.decoder_lag
