@@ -193,6 +193,10 @@ def _inexpressible(config: CodecConfig) -> list[str]:
         reasons.append("tpooling other than the published one")
     if config.grn != "published":
         reasons.append(f"grn = {config.grn!r}")
+    if config.causal:
+        reasons.append("causal = true")
+    if config.decoder.norm_statistics != "clip":
+        reasons.append(f"decoder.norm_statistics = {config.decoder.norm_statistics!r}")
     if config.transformer.attention != "local":
         reasons.append(f"transformer.attention = {config.transformer.attention!r}")
     depth = official_encoder_depth(config.transformer.compress_rate)

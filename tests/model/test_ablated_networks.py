@@ -90,7 +90,12 @@ def test_a_clip_in_a_padded_batch_gives_what_it_gives_alone(ablated):
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("convnext_v2", "grn = 'convnext_v2'"), ("single_scale", "tpooling")]
+    ("name", "reason"),
+    [
+        ("convnext_v2", "grn = 'convnext_v2'"),
+        ("single_scale", "tpooling"),
+        ("causal", "causal = true; decoder.norm_statistics = 'running'"),
+    ],
 )
 def test_the_official_package_cannot_express_them(name, reason):
     with pytest.raises(ConfigError, match=f"official package cannot express .*{reason}"):
