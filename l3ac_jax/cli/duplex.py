@@ -68,11 +68,13 @@ class Duplex:
             sound = self._ready[:frames]
             self._ready = self._ready[frames:]
             missing = frames - len(sound)
-            self._plays = self._plays or len(sound) > 0
             self._silent += missing
             self.dropouts += bool(missing and self._plays)
-        played[: len(sound), 0] = sound
-        played[len(sound) :, 0] = 0
+            # The first sound ends with its block, so that there is no gap before the second.
+            start = 0 if self._plays else missing
+            self._plays = self._plays or len(sound) > 0
+        played[:, 0] = 0
+        played[start : start + len(sound), 0] = sound
         self.output_db = _peak_db(sound)
 
     def work(self, timeout: float) -> bool:
