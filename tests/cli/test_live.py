@@ -148,7 +148,7 @@ RUNNING = ("--statistics", "running")
 
 
 def test_the_microphone_is_heard_through_the_codec(live, sounddevice, small_codec, capsys):
-    assert live(*RUNNING, "--seconds", "0.05", "--input", "2", "--output", "USB") == 0
+    assert live(*RUNNING, "--seconds", "0.06", "--input", "2", "--output", "USB") == 0
     options = sounddevice.options
     assert (options["device"], options["samplerate"]) == ((2, "USB"), 16000)
     played = np.concatenate(sounddevice.played)
