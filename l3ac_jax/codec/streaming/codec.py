@@ -57,9 +57,15 @@ class StreamingCodec(CodecModel):
         `decoder_statistics`) or "running", over what came so far. Either is an approximation.
         Raises StreamingError (a ValueError) without, and for models that see all of the past.
         """
+        of_clip = self.config.decoder.norm_statistics == "clip"
+        if statistics is not None and not of_clip:
+            raise StreamingError(
+                "the decoder of this model streams as it is: it takes no statistics of clips "
+                f"(decoder.norm_statistics = {self.config.decoder.norm_statistics!r})"
+            )
         if statistics == "running":
             return StreamingDecoder(self._running_programs, self.folded_params, batch, block)
-        if statistics is None and self.config.decoder.norm_statistics == "clip":
+        if statistics is None and of_clip:
             raise StreamingError(
                 "the decoder of this model norms by statistics over the whole clip, which a stream "
                 "does not know: give statistics='running' (over what came so far) or those of "

@@ -201,6 +201,8 @@ def test_mistakes_are_named():
     decoder = codec("causal").streaming_decoder()
     with pytest.raises(ArgumentError, match="tokens must be 0 to 59, got 60"):
         decoder.push(np.array([[60]]))
+    with pytest.raises(StreamingError, match="takes no statistics of clips"):
+        codec("causal_look_ahead").streaming_decoder(statistics="running")
     with pytest.raises(ArgumentError, match="block must be at least 1: got 0"):
         codec("causal").streaming_decoder(block=0)
     with pytest.raises(ArgumentError, match="whole hops"):
