@@ -23,6 +23,8 @@ from l3ac_jax.evaluation.codecs import nearest_references
 from l3ac_jax.evaluation.comparison import measured_rows
 from l3ac_jax.evaluation.listening_page import write_listening_page
 from l3ac_jax.evaluation.report import Report, read_report, write_report
+from l3ac_jax.model.streams import Flow
+from l3ac_jax.model.tpooling import EnhanceBlock
 from l3ac_jax.system import forks
 from l3ac_jax.system.files import check_output
 from l3ac_jax.system.locks import exclusive
@@ -92,6 +94,10 @@ def compute_in_a_fork(_: Path) -> None:
         forks._forked = False
 
 
+def start_what_sees_the_whole_clip(_: Path) -> None:
+    EnhanceBlock(4).apply({}, Flow(1, 4), method="start")
+
+
 MISTAKES = {
     errors.ArgumentError: lambda _: checked_audio(np.zeros((1, 9), np.int16)),
     errors.AudioError: lambda folder: read_audio(folder / "nowhere.wav"),
@@ -114,6 +120,7 @@ MISTAKES = {
     errors.ReportError: read_report,
     errors.SourceError: read_a_file_that_has_vanished,
     errors.SpoolError: spool_without_a_temporary_folder,
+    errors.StreamingError: start_what_sees_the_whole_clip,
     errors.TokenDatasetError: read_index,
     errors.TreeError: lambda folder: check_trees(folder, folder / "inside"),
     errors.WeightsError: lambda folder: load_model_file(folder / "nowhere.safetensors"),
