@@ -104,10 +104,12 @@ def _killed(
 
 
 def _state(folder: Path) -> list[tuple[str, int]]:
-    """What is in a folder, so that it can be seen when something is written."""
+    """What a folder holds, so that it can be seen when something is written. Locks are empty."""
     found = []
     for place, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(OSError):
-                found.append((f"{place}/{name}", os.stat(f"{place}/{name}").st_mtime_ns))
+                state = os.stat(f"{place}/{name}")
+                if state.st_size:
+                    found.append((f"{place}/{name}", state.st_mtime_ns))
     return found
