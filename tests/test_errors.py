@@ -23,8 +23,8 @@ from l3ac_jax.evaluation.codecs import nearest_references
 from l3ac_jax.evaluation.comparison import measured_rows
 from l3ac_jax.evaluation.listening_page import write_listening_page
 from l3ac_jax.evaluation.report import Report, read_report, write_report
+from l3ac_jax.model.enhance import EnhanceBlock
 from l3ac_jax.model.streams import Flow
-from l3ac_jax.model.tpooling import EnhanceBlock
 from l3ac_jax.system import forks
 from l3ac_jax.system.files import check_output
 from l3ac_jax.system.locks import exclusive

@@ -17,8 +17,8 @@ from rich.text import Text
 from l3ac_jax.audio.resampling import Resampler, resampling_seconds
 from l3ac_jax.cli.command import DEFAULT_DEVICE, Device, Model, loaded, note
 from l3ac_jax.cli.duplex import SILENCE_DB, Duplex
+from l3ac_jax.cli.standard_input import QUALITY
 from l3ac_jax.cli.stream import (
-    QUALITY,
     Block,
     Rate,
     Statistics,

@@ -6,18 +6,16 @@ written at once.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import sys
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import tyro
 
 from l3ac_jax.audio import pcm
 from l3ac_jax.audio.pcm import PcmFormat
-from l3ac_jax.audio.resampling import Resampler, resampling_seconds
+from l3ac_jax.audio.resampling import resampling_seconds
 from l3ac_jax.cli.command import (
     DEFAULT_DEVICE,
     Device,
@@ -27,9 +25,18 @@ from l3ac_jax.cli.command import (
     note,
     recorded_model,
 )
-from l3ac_jax.cli.run import CLOSED_PIPE, FAILED, Interrupted, drop_output
+from l3ac_jax.cli.run import CLOSED_PIPE, Interrupted, drop_output
+from l3ac_jax.cli.standard_input import (
+    INPUT,
+    QUALITY,
+    Pieces,
+    Samples,
+    pcm_form,
+    rate_converter,
+    reading,
+)
 from l3ac_jax.config import DEFAULT_MODEL
-from l3ac_jax.errors import ArgumentError, AudioError, BitstreamError, StreamingError
+from l3ac_jax.errors import ArgumentError, BitstreamError, StreamingError
 from l3ac_jax.tokens.bitstream import raw
 from l3ac_jax.tokens.format import check_exchangeable
 
@@ -37,11 +44,6 @@ if TYPE_CHECKING:
     from l3ac_jax.codec.l3ac import L3AC
 
 __all__ = ["app", "check_block", "checked_statistics", "latency_line"]
-
-INPUT = "standard input"
-READ_BYTES = 2**16
-# Very high quality waits for twice as long.
-QUALITY: Literal["HQ"] = "HQ"
 
 Format = Annotated[Literal["s16le", "f32le", "wav"], tyro.conf.arg(metavar="FORMAT")]
 Statistics = Annotated[Literal["running"] | None, tyro.conf.arg(metavar="running")]
@@ -79,7 +81,7 @@ def encode(
     def work() -> int:
         check_block(block)
         with loaded(model, device) as codec:
-            source = _Samples(codec, format, rate, channels)
+            source = Samples(codec, format, rate, channels)
             encoder = codec.streaming_encoder(source.form.channels, block)
             _tell_latency(codec, encoder.latency, source.waiting)
             form = codec.token_format
@@ -120,18 +122,18 @@ def decode(
 
     def work() -> int:
         check_block(block)
-        with _reading():
+        with reading():
             header = raw.read_stream_header(sys.stdin.buffer, INPUT)
         with loaded(model or recorded_model(INPUT, header), device) as codec:
             check_exchangeable(header.format, header.model, codec.token_format, codec.name)
             running = checked_statistics(codec, statistics)
-            form = _form(format, rate, header.sample_rate, header.channels)
-            resampler = _resampler(form.channels, codec.sample_rate, form.sample_rate)
+            form = pcm_form(format, rate, header.sample_rate, header.channels)
+            resampler = rate_converter(form.channels, codec.sample_rate, form.sample_rate)
             decoder = codec.streaming_decoder(form.channels, block, running)
             waiting = resampling_seconds(codec.sample_rate, form.sample_rate, QUALITY)
             _tell_latency(codec, decoder.latency, waiting)
             _begin(format, form)
-            source = _Pieces(raw.TOKEN_BYTES * form.channels)
+            source = Pieces(raw.TOKEN_BYTES * form.channels)
             for data in source:
                 audio = decoder.push(raw.from_bytes(data, form.channels))
                 _write(pcm.to_bytes(resampler.push(audio), form.encoding))
@@ -176,10 +178,10 @@ def loopback(
         check_block(block)
         with loaded(model, device) as codec:
             running = checked_statistics(codec, statistics)
-            source = _Samples(codec, format, rate, channels)
+            source = Samples(codec, format, rate, channels)
             form = source.form
             coder = Loopback(codec, form.channels, block, running)
-            resampler = _resampler(form.channels, codec.sample_rate, form.sample_rate)
+            resampler = rate_converter(form.channels, codec.sample_rate, form.sample_rate)
             back = resampling_seconds(codec.sample_rate, form.sample_rate, QUALITY)
             _tell_latency(codec, coder.latency, source.waiting + back)
             _begin(format, form)
@@ -219,97 +221,6 @@ def _tell_latency(codec: L3AC, samples: int, resampling: float) -> None:
     note(f"l3ac-jax: {latency_line(codec, samples, resampling)}")
 
 
-class _Pieces:
-    """Whole units of so many bytes from standard input, as they come."""
-
-    def __init__(self, unit: int, limit: int | None = None):
-        self._unit, self._limit = unit, limit
-        self._rest = b""
-        self.count = 0
-        """units so far"""
-
-    def __iter__(self) -> Iterator[bytes]:
-        while data := self._read():
-            data = self._rest + data
-            whole = len(data) - len(data) % self._unit
-            self._rest = data[whole:]
-            self.count += whole // self._unit
-            if whole:
-                yield data[:whole]
-
-    def code(self, what: str) -> int:
-        """The exit code, at the end of the stream."""
-        if not self._rest:
-            return 0
-        note(f"l3ac-jax: warning: {INPUT}: ends within {what}, which is dropped")
-        return FAILED
-
-    def _read(self) -> bytes:
-        """What is there. What comes after the limit is read as well: its writer shall not fail."""
-        with _reading():
-            source = cast(io.BufferedReader, sys.stdin.buffer)
-            data = source.read1(READ_BYTES)
-            if self._limit is None:
-                return data
-            wanted = data[: self._limit]
-            self._limit -= len(wanted)
-            while data and not wanted:
-                data = source.read1(READ_BYTES)
-        return wanted
-
-
-class _Samples:
-    """Audio from standard input, at the codec's rate."""
-
-    def __init__(self, codec: L3AC, format: str, rate: int | None, channels: int | None):
-        limit = None
-        self._raw = format != "wav"
-        """and nothing was read yet"""
-        if format == "wav":
-            if rate is not None or channels is not None:
-                raise ArgumentError("a WAV file says its own: leave out --rate and --channels")
-            with _reading():
-                self.form, limit = pcm.read_wav_header(sys.stdin.buffer, INPUT)
-        else:
-            self.form = _form(format, rate, codec.sample_rate, 1 if channels is None else channels)
-        rates = self.form.sample_rate, codec.sample_rate
-        self._resampler = _resampler(self.form.channels, *rates)
-        self.waiting = resampling_seconds(*rates, QUALITY)
-        self._pieces = _Pieces(self.form.frame_bytes, limit)
-
-    @property
-    def count(self) -> int:
-        """Samples of each channel so far, at their own rate."""
-        return self._pieces.count
-
-    def blocks(self) -> Iterator[np.ndarray]:
-        """As they come. Raises AudioError where there are none."""
-        for data in self._pieces:
-            if self._raw and data[:4] in (b"RIFF", b"RF64"):
-                raise ArgumentError(f"{INPUT}: is a WAV file, not samples alone: --format wav")
-            self._raw = False
-            yield self._resampler.push(pcm.from_bytes(data, self.form))
-        if self.count == 0:
-            raise AudioError(f"{INPUT}: is empty")
-        yield self._resampler.finish()
-
-    def code(self) -> int:
-        """The exit code."""
-        return self._pieces.code("a sample")
-
-
-def _form(format: str, rate: int | None, usual_rate: int, channels: int) -> PcmFormat:
-    rate = usual_rate if rate is None else rate
-    for option, value in (("--rate", rate), ("--channels", channels)):
-        if value < 1:
-            raise ArgumentError(f"{option} must be at least 1, got {value}")
-    return PcmFormat("f32le" if format == "f32le" else "s16le", rate, channels)
-
-
-def _resampler(channels: int, from_rate: int, to_rate: int) -> Resampler:
-    return Resampler(channels, from_rate, to_rate, quality=QUALITY)
-
-
 def check_block(block: int) -> None:
     if block < 1:
         raise ArgumentError(f"--block must be at least 1, got {block}")
@@ -324,14 +235,6 @@ def _write(data: bytes) -> None:
     if data:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-
-
-@contextlib.contextmanager
-def _reading() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, INPUT) from error
 
 
 def _filter(work: Callable[[], int]) -> int:

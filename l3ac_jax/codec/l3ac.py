@@ -31,6 +31,7 @@ from l3ac_jax.codec.files import decode_file, encode_file
 from l3ac_jax.codec.folded import FoldedParams
 from l3ac_jax.codec.long.decoding import LongDecoder
 from l3ac_jax.codec.long.encoding import LongEncoder
+from l3ac_jax.codec.long.piecewise import PiecewiseDecoder
 from l3ac_jax.codec.long.stepping import SteppedDecoder
 from l3ac_jax.codec.padded import PaddedClips
 from l3ac_jax.codec.programs import network_programs
@@ -164,7 +165,7 @@ class L3AC(StreamingCodec):
         return self._long(LONG_PARTS[0], LongEncoder)
 
     @cached_property
-    def _long_decoder(self) -> LongDecoder | SteppedDecoder:
+    def _long_decoder(self) -> PiecewiseDecoder:
         of_clip = self.config.decoder.norm_statistics == "clip"
         return self._long(LONG_PARTS[1], LongDecoder if of_clip else SteppedDecoder)
 

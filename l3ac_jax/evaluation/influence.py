@@ -20,8 +20,8 @@ from jaxtyping import Array, Float
 
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.evaluation.receptive_field import Field
+from l3ac_jax.model.enhance import TrendNorm
 from l3ac_jax.model.network import Network
-from l3ac_jax.model.tpooling import TrendNorm
 from l3ac_jax.system.compilation import quick_compilation
 
 __all__ = ["DecodedSample", "Influence", "Probe", "Statistics"]

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l3ac_jax.config import CodecConfig
+from l3ac_jax.model.enhance import EnhanceBlock
 from l3ac_jax.model.layer import Kind, Role
 from l3ac_jax.model.layers import Conv, WeightNormed
 from l3ac_jax.model.params import Located, expected_params, layers_of, unflatten
-from l3ac_jax.model.tpooling import EnhanceBlock, TConv
+from l3ac_jax.model.tpooling import TConv
 
 __all__ = ["random_params"]
 

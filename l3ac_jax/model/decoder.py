@@ -16,13 +16,13 @@ from jaxtyping import Array, Float
 from l3ac_jax.config.model import DecoderConfig, TPoolingConfig
 from l3ac_jax.model import ops
 from l3ac_jax.model.activations import Snake
+from l3ac_jax.model.enhance import EnhanceBlock, Statistics
 from l3ac_jax.model.layer import Chain, Layer, Role, chain, step_all
 from l3ac_jax.model.layers import BlockOptions, Conv, Dense, LinearUpsample
 from l3ac_jax.model.norms import ChannelNorm
 from l3ac_jax.model.ops import Frames, Lengths, Signal
 from l3ac_jax.model.reach import Span
 from l3ac_jax.model.streams import Flow, State, Stream
-from l3ac_jax.model.tpooling import EnhanceBlock, Statistics
 from l3ac_jax.model.units import ConvUnit, UnitStack
 
 ByStage = Sequence[Statistics | None]

@@ -1,4 +1,4 @@
-"""TPooling: trends of the waveform at several time scales, and the blocks that see them.
+"""TPooling: trends of the waveform at several time scales, and the encoder's layer that sees them.
 
 TPooling(x, K) = AvgPool_K(MaxPool_K(|x|)), stride 1: the envelope of the signal over about 2K
 samples. K = 1 is the signal itself, sign included.
@@ -8,36 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from l3ac_jax.config.model import TPoolingConfig
-from l3ac_jax.errors import StreamingError
 from l3ac_jax.model import ops
-from l3ac_jax.model.layer import Layer, Role
-from l3ac_jax.model.layers import (
-    BlockOptions,
-    Dense,
-    PlainDense,
-    WeightNormed,
-    absorb,
-)
-from l3ac_jax.model.norms import AFFINE, affine
+from l3ac_jax.model.layer import Layer
+from l3ac_jax.model.layers import BlockOptions, Dense, WeightNormed
 from l3ac_jax.model.ops import Frames, Lengths, Signal
 from l3ac_jax.model.ops.blocks import in_blocks
 from l3ac_jax.model.ops.pooling import window_maxima, window_means
-from l3ac_jax.model.reach import NO_CONTEXT, WHOLE_CLIP, Context, Span
+from l3ac_jax.model.reach import NO_CONTEXT, Context, Span
 from l3ac_jax.model.streams import Flow, Recent, Stream, delayed, joined, recent
 
 CONV_WIDTH = 7
 CHANNELS_PER_BRANCH = 4
-
-PerFrame = Float[Array, "b #t"]
-Statistics = list[tuple[Float[Array, " b"], Float[Array, " b"]]]
-"""Mean and variance of each signal over its clip."""
 
 
 class TrendContext(NamedTuple):
@@ -154,9 +142,7 @@ class Aligned(NamedTuple):
     input: Recent
 
 
-def _start_aligned(
-    branches: Sequence[TrendBranch], flow: Flow, signal: Flow
-) -> tuple[Aligned, int]:
+def start_aligned(branches: Sequence[TrendBranch], flow: Flow, signal: Flow) -> tuple[Aligned, int]:
     """For branches that see `signal`, beside `flow`, which becomes as late as the latest of them.
 
     Also the lag of all.
@@ -168,7 +154,7 @@ def _start_aligned(
     return Aligned([state for state, _ in started], delays, delay), lag
 
 
-def _step_aligned(
+def step_aligned(
     branches: Sequence[TrendBranch], state: Aligned, stream: Stream, signal: Array
 ) -> tuple[Aligned, list[Array], Stream]:
     """The branches' views of a signal beside a stream, and the stream, all of the same frames."""
@@ -183,11 +169,13 @@ def _step_aligned(
     return Aligned(states, delays, delay), views, stream
 
 
-def _pooling(tpooling: TPoolingConfig, kernel: int) -> int:
+def pooling_kernel(tpooling: TPoolingConfig, kernel: int) -> int:
+    """1, the signal itself, where pooling is ablated."""
     return kernel if tpooling.enabled else 1
 
 
-def _widest(branches, span: Span) -> Span:
+def widest(branches: Sequence[TrendBranch], span: Span) -> Span:
+    """The frames on which any of these depends."""
     spans = [branch.reach(span) for branch in branches]
     return Span(min(s.first for s in spans), max(s.last for s in spans))
 
@@ -204,7 +192,7 @@ class TConv(Layer):
         kernels = tpooling.encoder_kernels
         self.branch = [
             TrendBranch(
-                _pooling(tpooling, kernel),
+                pooling_kernel(tpooling, kernel),
                 CHANNELS_PER_BRANCH,
                 kernel // 99 + 1,  # as published
                 tpooling.absolute,
@@ -230,153 +218,16 @@ class TConv(Layer):
         return self.merge(jnp.concatenate([h, views[..., -1:]], axis=-1))
 
     def reach(self, span: Span) -> Span:
-        return _widest(self.branch, span)
+        return widest(self.branch, span)
 
     def channels_after(self, channels: int | None) -> int:
         return self.features
 
     def start(self, flow: Flow) -> tuple[Aligned, Flow]:
-        state, lag = _start_aligned(self.branch, flow, flow)
+        state, lag = start_aligned(self.branch, flow, flow)
         return state, Flow(flow.batch, self.features, lag)
 
     def step(self, state: Aligned, stream: Stream) -> tuple[Aligned, Stream]:
-        state, views, stream = _step_aligned(self.branch, state, stream, stream.frames)
+        state, views, stream = step_aligned(self.branch, state, stream, stream.frames)
         frames = jnp.concatenate([*views, stream.frames[..., None]], axis=-1)
         return state, Stream(self.valid(frames), stream.real)
-
-
-class EnhanceBlock(Layer):
-    """Scales each channel by 1 + a mix of the trends of channel 0, normed.
-
-    The norm is an InstanceNorm, as published over the whole clip ("clip"), which makes every output
-    frame depend on every input frame; over the frames so far ("running", a frame weighing 1/e after
-    `memory` frames); or the trends stay as they are ("none").
-    """
-
-    channels: int
-    tpooling: TPoolingConfig = TPoolingConfig()
-    options: BlockOptions = BlockOptions()
-    statistics: str = "clip"
-    memory: float = 1.0
-
-    def setup(self):
-        folded, tpooling = self.options.folded, self.tpooling
-        self.branch = [
-            TrendBranch(
-                _pooling(tpooling, kernel),
-                1,
-                kernel // 2 + 1,  # as published, also where the pooling is ablated
-                tpooling.absolute,
-                self.options.frames_ahead(),
-                folded=folded,
-                role=Role.NORMALIZED,
-            )
-            for kernel in tpooling.decoder_kernels
-        ]
-        self.norm = TrendNorm(folded)
-        self.merge = PlainDense(self.channels)
-
-    def __call__(
-        self, x: Frames, lengths: Lengths = None, statistics: Statistics | None = None
-    ) -> Frames:
-        """`statistics` are those of the trends over the clip that `x` is a part of."""
-        trends = self.trends(x, lengths)
-        if self.statistics == "clip":
-            found = statistics or [ops.clip_statistics(trend, lengths) for trend in trends]
-            means, variances = ([one[:, None] for one in kind] for kind in zip(*found, strict=True))
-        elif self.statistics == "running":
-            real = jnp.ones(x.shape[:2], bool)  # nobody sees what comes after the clip
-            past = ops.no_past(len(x), len(trends))
-            _, means, variances = self._running(trends, real, past)
-        else:
-            means = variances = None
-        return self._scaled(x, trends, means, variances)
-
-    def _running(
-        self, trends: list[Signal], real: Array, past: ops.Past
-    ) -> tuple[ops.Past, list[Signal], list[Signal]]:
-        past, *both = ops.running_statistics(jnp.stack(trends, axis=-1), real, self.memory, past)
-        means, variances = ([one[..., k] for k in range(len(trends))] for one in both)
-        return past, means, variances
-
-    def _scaled(
-        self,
-        x: Frames,
-        trends: list[Signal],
-        means: list[PerFrame] | None,
-        variances: list[PerFrame] | None,
-    ) -> Frames:
-        gain = self.merge(self.norm(trends, means, variances).astype(x.dtype))
-        return x + x * gain
-
-    def trends(self, x: Frames, lengths: Lengths = None) -> list[Signal]:
-        """The trends of channel 0, before the norm."""
-        leader = ops.at_least_float32(x[..., 0])
-        return [branch(leader, lengths)[..., 0] for branch in self.branch]
-
-    def fold(self, params: dict[str, Any]) -> dict[str, Any]:
-        folded = dict(params)
-        return folded | {"merge": absorb(folded["merge"], **folded.pop("norm"))}
-
-    def local_reach(self, span: Span) -> Span:
-        return _widest(self.branch, span)
-
-    def reach(self, span: Span) -> Span:
-        if self.statistics == "clip":
-            return WHOLE_CLIP
-        reach = self.local_reach(span)
-        return Span(-math.inf, reach.last) if self.statistics == "running" else reach
-
-    def start(self, flow: Flow, statistics: Statistics | None = None) -> tuple[EnhanceState, Flow]:
-        """With the `statistics` of a clip where the norm takes those."""
-        if self.statistics == "clip" and statistics is None:
-            raise StreamingError(
-                "the decoder norms by statistics over the whole clip (decoder.norm_statistics = "
-                "'clip'), so it cannot work step by step unless they are given"
-            )
-        state, lag = _start_aligned(self.branch, flow, flow._replace(channels=None))
-        past = ops.no_past(flow.batch, len(self.branch)) if self.statistics == "running" else None
-        given = statistics if self.statistics == "clip" else None
-        return EnhanceState(state, past, given), flow._replace(lag=lag)
-
-    def step(self, state: EnhanceState, stream: Stream) -> tuple[EnhanceState, Stream]:
-        leader = ops.at_least_float32(stream.frames[..., 0])
-        aligned, views, stream = _step_aligned(self.branch, state.branches, stream, leader)
-        trends, past = [view[..., 0] for view in views], state.past
-        if state.given is not None:
-            means, variances = ([one[:, None] for one in k] for k in zip(*state.given, strict=True))
-        elif past is not None:
-            past, means, variances = self._running(trends, stream.real, past)
-        else:
-            means = variances = None
-        frames = self._scaled(stream.frames, trends, means, variances)
-        return EnhanceState(aligned, past, state.given), Stream(frames, stream.real)
-
-
-class EnhanceState(NamedTuple):
-    """What an EnhanceBlock keeps: of its branches, and for its norm one of the two or neither."""
-
-    branches: Aligned
-    past: ops.Past | None
-    given: Statistics | None
-
-
-class TrendNorm(Layer):
-    """The InstanceNorm of an EnhanceBlock: each trend to zero mean and unit variance."""
-
-    kinds = AFFINE
-    folded: bool = False
-
-    @nn.compact
-    def __call__(
-        self,
-        trends: list[Signal],
-        means: list[PerFrame] | None,
-        variances: list[PerFrame] | None,
-    ) -> Float[Array, "b t k"]:
-        """Without means and variances, the trends as they are."""
-        if means is not None and variances is not None:
-            known = zip(trends, means, variances, strict=True)
-            trends = [ops.standardize(*each) for each in known]
-        x = jnp.stack(trends, axis=-1)
-        return x if self.folded else affine(self, x)

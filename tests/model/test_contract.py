@@ -19,6 +19,7 @@ from l3ac_jax.config.model import (
 from l3ac_jax.errors import StreamingError
 from l3ac_jax.model.decoder import Decoder, DecoderStage
 from l3ac_jax.model.encoder import Encoder, EncoderStage
+from l3ac_jax.model.enhance import EnhanceBlock
 from l3ac_jax.model.layers import (
     BlockOptions,
     Conv,
@@ -28,7 +29,7 @@ from l3ac_jax.model.layers import (
 )
 from l3ac_jax.model.reach import Span
 from l3ac_jax.model.streams import Flow, Stream
-from l3ac_jax.model.tpooling import EnhanceBlock, TConv, TrendBranch
+from l3ac_jax.model.tpooling import TConv, TrendBranch
 from l3ac_jax.model.transformer import DecoderTransformer, EncoderTransformer, LocalTransformer
 from l3ac_jax.model.units import ConvUnit, LegacyUnit, UnitStack
 from tests.quick import QUICK_COMPILE

@@ -15,9 +15,10 @@ from l3ac_jax.model import ops
 from l3ac_jax.model.activations import Snake
 from l3ac_jax.model.decoder import DecoderStage
 from l3ac_jax.model.encoder import EncoderStage
+from l3ac_jax.model.enhance import EnhanceBlock
 from l3ac_jax.model.layers import BlockOptions, Conv
 from l3ac_jax.model.norms import ChannelNorm
-from l3ac_jax.model.tpooling import EnhanceBlock, TConv, tpool
+from l3ac_jax.model.tpooling import TConv, tpool
 from l3ac_jax.model.transformer import LocalTransformer
 from l3ac_jax.model.units import ConvUnit, LegacyUnit
 from tests.model.oracle import pair

@@ -9,11 +9,11 @@ import pytest
 
 from l3ac_jax.config import CodecConfig, load_config
 from l3ac_jax.model.decoder import Decoder, DecoderStage
+from l3ac_jax.model.enhance import EnhanceBlock
 from l3ac_jax.model.folding import folded_params
 from l3ac_jax.model.layer import Kind
 from l3ac_jax.model.network import abstract_params
 from l3ac_jax.model.params import expected_params, flatten, layers_of, paths_of, unflatten
-from l3ac_jax.model.tpooling import EnhanceBlock
 from l3ac_jax.model.units import ConvUnit
 from l3ac_jax.official.names import official_places
 from tests.small_configs import ABLATED_CONFIGS, SMALL_CONFIGS

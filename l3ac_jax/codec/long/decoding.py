@@ -21,10 +21,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from l3ac_jax.codec.long.encoding import CONVOLUTION_SECONDS, TRANSFORMER_SECONDS
 from l3ac_jax.codec.long.pieces import Geometry, Own, Pieces, Signal
+from l3ac_jax.codec.long.piecewise import PiecewiseDecoder, Values
 from l3ac_jax.codec.long.spool import Spool
 from l3ac_jax.codec.programs import NetworkPrograms, Program
 from l3ac_jax.config import CodecConfig
@@ -38,14 +39,12 @@ __all__ = ["LongDecoder"]
 KEPT_VALUES = 6
 PUSHED_TOKENS = 4096
 
-Values = Int[np.ndarray, " n"] | Float[np.ndarray, "n f"]
-"""Tokens, or quantized features."""
 
-
-class LongDecoder:
+class LongDecoder(PiecewiseDecoder):
     """The decoder, compiled for pieces; `folded` gives the folded parameters."""
 
     def __init__(self, config: CodecConfig, folded: Callable[[], dict], programs: NetworkPrograms):
+        self.hop_length = config.hop_length
         self._config, self._folded, self._programs = config, folded, programs
         self._bound = Network(config).bind({})
         self._transform = programs.program(_transform)
@@ -82,20 +81,6 @@ class LongDecoder:
                     spools[cut].close()
             source = self._source(self._stages)
             yield from self._pieces(source, self._stages, statistics, None, spools[source].read())
-
-    def decode_batch(
-        self,
-        values: Int[np.ndarray, "b n"] | Float[np.ndarray, "b n f"],
-        lengths: Int[np.ndarray, " b"],
-    ) -> Float[np.ndarray, "b t"]:
-        """Audio of clips whose tokens or features are at hand, with zeros past their ends."""
-        audio = np.zeros((len(values), values.shape[1] * self._config.hop_length), np.float32)
-        for clip, count in enumerate(lengths):
-            start = 0
-            for piece in self.decode(values[clip, :count]):
-                audio[clip, start : start + len(piece)] = piece
-                start += len(piece)
-        return audio
 
     def _source(self, stage: int) -> int:
         """The last cut before a stage that is kept when the pass for the stage begins."""

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from l3ac_jax.codec.long.decoding import Values
+from l3ac_jax.codec.long.piecewise import PiecewiseDecoder, Values
 from l3ac_jax.codec.programs import NetworkPrograms
 from l3ac_jax.codec.streaming.blocks import BlockStream
 from l3ac_jax.config import CodecConfig
@@ -23,11 +23,11 @@ __all__ = ["SteppedDecoder"]
 STEP_SECONDS = 8
 
 
-class SteppedDecoder:
+class SteppedDecoder(PiecewiseDecoder):
     """The decoder, compiled for steps; `folded` gives the folded parameters."""
 
     def __init__(self, config: CodecConfig, folded: Callable[[], dict], programs: NetworkPrograms):
-        self._config, self._folded = config, folded
+        self.hop_length, self._folded = config.hop_length, folded
         self._step = programs.program(_step)
         self._tokens = round(STEP_SECONDS * config.frame_rate)
         network = Network(config, folded=True).bind({})
@@ -47,20 +47,8 @@ class SteppedDecoder:
         for start in range(0, len(values), self._tokens):
             for part in stream.push(values[None, start : start + self._tokens]):
                 yield part[0]
-        for part in stream.finish(len(values) * self._config.hop_length):
+        for part in stream.finish(len(values) * self.hop_length):
             yield part[0]
-
-    def decode_batch(
-        self,
-        values: Int[np.ndarray, "b n"] | Float[np.ndarray, "b n f"],
-        lengths: Int[np.ndarray, " b"],
-    ) -> Float[np.ndarray, "b t"]:
-        """Audio of clips whose tokens or features are at hand, with zeros past their ends."""
-        audio = np.zeros((len(values), values.shape[1] * self._config.hop_length), np.float32)
-        for clip, count in enumerate(lengths):
-            decoded = np.concatenate([*self.decode(values[clip, :count])])
-            audio[clip, : len(decoded)] = decoded
-        return audio
 
 
 def _step(network: Network, folded: dict, state: State, values: Array, real: Array) -> Any:

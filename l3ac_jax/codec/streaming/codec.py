@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from l3ac_jax.codec.checks import checked_tokens, require_range
 from l3ac_jax.codec.identity import CodecModel
-from l3ac_jax.codec.streaming.steps import State
 from l3ac_jax.codec.streaming.streams import (
     StepPrograms,
     StreamingDecoder,
@@ -21,6 +20,7 @@ from l3ac_jax.codec.streaming.streams import (
 )
 from l3ac_jax.errors import StreamingError
 from l3ac_jax.model.decoder import ByStage
+from l3ac_jax.model.streams import State
 
 __all__ = ["StreamingCodec"]
 

@@ -16,11 +16,9 @@ from l3ac_jax.model.decoder import ByStage
 from l3ac_jax.model.folding import folded_params, is_folded
 from l3ac_jax.model.network import Network
 from l3ac_jax.model.precision import PRODUCTS, Precision, Products, stated_products
+from l3ac_jax.model.streams import State
 
 __all__ = ["Steps"]
-
-State = Any
-"""A pytree of arrays whose shapes never change"""
 
 
 class Steps:
