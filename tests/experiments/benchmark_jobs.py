@@ -39,9 +39,10 @@ def breaks_off(voice, settings):
     return run
 
 
-def compiles(voice, settings, until):
-    """Notes when it was running, until a file is there."""
-    moments = []
+def compiles(voice, settings, begun, until):
+    """Notes when it was running, until a file is there; makes one when it begins."""
+    moments = [time.monotonic()]
+    Path(begun).touch()
     with voice.span("compile_s"):
         while not Path(until).exists():
             moments.append(time.monotonic())
@@ -49,8 +50,10 @@ def compiles(voice, settings, until):
     Path(settings.work, "compiling.json").write_text(json.dumps(moments))
 
 
-def is_timed(voice, settings, until):
-    """Notes when it was run."""
+def is_timed(voice, settings, begun, until):
+    """Notes when it was run, after the other one has begun."""
+    while not Path(begun).exists():
+        time.sleep(0.002)
     spans = []
 
     def run():

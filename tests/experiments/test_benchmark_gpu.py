@@ -80,8 +80,8 @@ def test_medians_of_the_runs_after_warming_up(carry_out):
 
 
 def test_nothing_else_runs_while_something_is_timed(carry_out, tmp_path):
-    until = str(tmp_path / "until")
-    found = carry_out([job("compiles", until=until)], [job("is_timed", until=until)])
+    files = {name: str(tmp_path / name) for name in ("begun", "until")}
+    found = carry_out([job("compiles", **files)], [job("is_timed", **files)])
     assert [entry["status"] for entry in found.values()] == ["done", "done"]
     moments = json.loads((tmp_path / "work" / "compiling.json").read_text())
     spans = json.loads((tmp_path / "work" / "timed.json").read_text())
@@ -109,8 +109,9 @@ def test_what_is_stuck_is_left_out(carry_out):
     assert found["quick"]["status"] == "done"
 
 
-def test_what_there_is_no_time_for_is_said(carry_out):
-    found = carry_out([job("stuck"), job("compiles", until="never"), job("quick")], seconds=1.0)
+def test_what_there_is_no_time_for_is_said(carry_out, tmp_path):
+    endless = job("compiles", begun=str(tmp_path / "begun"), until="never")
+    found = carry_out([job("stuck"), endless, job("quick")], seconds=1.0)
     assert {(entry["status"], entry["reason"]) for entry in found.values()} == {
         ("left out", "no time")
     }
