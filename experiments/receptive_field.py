@@ -145,7 +145,7 @@ def _print(console: Console, options: Options, config: CodecConfig, measured: Me
         f"token {options.token}": measured.token,
         f"sample {options.sample:,}": measured.sample,
     }
-    if config.decoder.norm_statistics != "none":
+    if config.decoder.norm_statistics in OVER_TIME:
         influences["statistics held"] = measured.sample_held
     console.print(_fields(influences, config))
     console.print(_shares(influences, config))
@@ -242,11 +242,13 @@ def _causes(options: Options, config: CodecConfig, measured: Measured) -> list[s
     ]
 
 
+OVER_TIME = ("clip", "running")
 NORM_CAUSES = {
     "clip": "the decoder's InstanceNorms take mean and variance over the whole clip, so that every "
     "sample counts. With these held, none after",
     "running": "the decoder's norms take mean and variance over all that came before, so that "
     "every sample up to there counts. None after",
+    "frame": "the decoder has no norms over time. No sample after",
     "none": "the decoder has no norms over time. No sample after",
 }
 
@@ -275,7 +277,7 @@ def _sample_cause(config: CodecConfig, sample: Influence, held: Influence) -> st
     beyond = sample.squares[held.field.inside(len(sample.squares)).stop :].sum()
     cause = NORM_CAUSES[config.decoder.norm_statistics]
     within, ahead = "", ""
-    if config.decoder.norm_statistics != "none":
+    if config.decoder.norm_statistics in OVER_TIME:
         within = f" ({100 * held.within(before, after):.3g} % with statistics held)"
         ahead = f", {held.look_ahead(EFFECTIVE):,} with statistics held"
     return (

@@ -27,7 +27,8 @@ from l3ac_jax.model.tpooling import (
     widest,
 )
 
-PerFrame = Float[Array, "b #t"]
+Moments = list[tuple[Float[Array, "b #t"], Float[Array, "b #t"]]]
+"""Mean and variance of each signal, for each frame or for all of a clip."""
 Statistics = list[tuple[Float[Array, " b"], Float[Array, " b"]]]
 """Mean and variance of each signal over its clip."""
 
@@ -45,7 +46,7 @@ class EnhanceBlock(Layer):
 
     The norm is an InstanceNorm, as published over the whole clip ("clip"), which makes every output
     frame depend on every input frame; over the frames so far ("running", a frame weighing 1/e after
-    `memory` frames); or the trends stay as they are ("none").
+    `memory` frames); or it is over the trends of a frame ("frame"), or there is none ("none").
     """
 
     channels: int
@@ -76,32 +77,31 @@ class EnhanceBlock(Layer):
     ) -> Frames:
         """`statistics` are those of the trends over the clip that `x` is a part of."""
         trends = self.trends(x, lengths)
-        if self.statistics == "clip":
-            found = statistics or [ops.clip_statistics(trend, lengths) for trend in trends]
-            means, variances = ([one[:, None] for one in kind] for kind in zip(*found, strict=True))
-        elif self.statistics == "running":
-            real = jnp.ones(x.shape[:2], bool)  # nobody sees what comes after the clip
-            past = ops.no_past(len(x), len(trends))
-            _, means, variances = self._running(trends, real, past)
-        else:
-            means = variances = None
-        return self._scaled(x, trends, means, variances)
+        if self.statistics == "clip" and statistics is None:
+            statistics = [ops.clip_statistics(trend, lengths) for trend in trends]
+        real = jnp.ones(x.shape[:2], bool)  # nobody sees what comes after the clip
+        _, moments = self._moments(trends, real, self._no_past(len(x)), statistics)
+        return self._scaled(x, trends, moments)
 
-    def _running(
-        self, trends: list[Signal], real: Array, past: ops.Past
-    ) -> tuple[ops.Past, list[Signal], list[Signal]]:
-        past, *both = ops.running_statistics(jnp.stack(trends, axis=-1), real, self.memory, past)
-        means, variances = ([one[..., k] for k in range(len(trends))] for one in both)
-        return past, means, variances
+    def _no_past(self, batch: int) -> ops.Past | None:
+        return ops.no_past(batch, len(self.branch)) if self.statistics == "running" else None
 
-    def _scaled(
-        self,
-        x: Frames,
-        trends: list[Signal],
-        means: list[PerFrame] | None,
-        variances: list[PerFrame] | None,
-    ) -> Frames:
-        gain = self.merge(self.norm(trends, means, variances).astype(x.dtype))
+    def _moments(
+        self, trends: list[Signal], real: Array, past: ops.Past | None, given: Statistics | None
+    ) -> tuple[ops.Past | None, Moments | None]:
+        """By which the norm standardizes each trend, and the past after these frames."""
+        signals = jnp.stack(trends, axis=-1)
+        if given is not None:
+            return None, [(mean[:, None], variance[:, None]) for mean, variance in given]
+        if past is not None:
+            past, means, variances = ops.running_statistics(signals, real, self.memory, past)
+            return past, [(means[..., k], variances[..., k]) for k in range(len(trends))]
+        if self.statistics == "frame":
+            return None, [(signals.mean(axis=-1), signals.var(axis=-1))] * len(trends)
+        return None, None
+
+    def _scaled(self, x: Frames, trends: list[Signal], moments: Moments | None) -> Frames:
+        gain = self.merge(self.norm(trends, moments).astype(x.dtype))
         return x + x * gain
 
     def trends(self, x: Frames, lengths: Lengths = None) -> list[Signal]:
@@ -130,21 +130,15 @@ class EnhanceBlock(Layer):
                 "'clip'), so it cannot work step by step unless they are given"
             )
         state, lag = start_aligned(self.branch, flow, flow._replace(channels=None))
-        past = ops.no_past(flow.batch, len(self.branch)) if self.statistics == "running" else None
         given = statistics if self.statistics == "clip" else None
-        return EnhanceState(state, past, given), flow._replace(lag=lag)
+        return EnhanceState(state, self._no_past(flow.batch), given), flow._replace(lag=lag)
 
     def step(self, state: EnhanceState, stream: Stream) -> tuple[EnhanceState, Stream]:
         leader = ops.at_least_float32(stream.frames[..., 0])
         aligned, views, stream = step_aligned(self.branch, state.branches, stream, leader)
-        trends, past = [view[..., 0] for view in views], state.past
-        if state.given is not None:
-            means, variances = ([one[:, None] for one in k] for k in zip(*state.given, strict=True))
-        elif past is not None:
-            past, means, variances = self._running(trends, stream.real, past)
-        else:
-            means = variances = None
-        frames = self._scaled(stream.frames, trends, means, variances)
+        trends = [view[..., 0] for view in views]
+        past, moments = self._moments(trends, stream.real, state.past, state.given)
+        frames = self._scaled(stream.frames, trends, moments)
         return EnhanceState(aligned, past, state.given), Stream(frames, stream.real)
 
 
@@ -155,15 +149,10 @@ class TrendNorm(Layer):
     folded: bool = False
 
     @nn.compact
-    def __call__(
-        self,
-        trends: list[Signal],
-        means: list[PerFrame] | None,
-        variances: list[PerFrame] | None,
-    ) -> Float[Array, "b t k"]:
-        """Without means and variances, the trends as they are."""
-        if means is not None and variances is not None:
-            known = zip(trends, means, variances, strict=True)
-            trends = [ops.standardize(*each) for each in known]
+    def __call__(self, trends: list[Signal], moments: Moments | None) -> Float[Array, "b t k"]:
+        """Without moments, the trends as they are."""
+        if moments is not None:
+            known = zip(trends, moments, strict=True)
+            trends = [ops.standardize(trend, *moment) for trend, moment in known]
         x = jnp.stack(trends, axis=-1)
         return x if self.folded else affine(self, x)

@@ -59,6 +59,7 @@ def test_the_set_is_complete():
         "causal": [True, "running"],
         "causal_20": [True, 20.0, "running"],
         "causal_40": [True, 40.0, "running"],
+        "causal_frame_norm": [True, "frame"],
         "causal_no_norm": [True, "none"],
     }
 
@@ -88,7 +89,14 @@ def test_networks_have_the_parameters_of_the_published_one():
         return {name: leaf.shape for name, leaf in expected_params(load_config(path).model).items()}
 
     published = shapes(BASELINE)
-    for name in ("tpooling_off", "full_attention", "convnext_grn", "causal", "causal_no_norm"):
+    for name in (
+        "tpooling_off",
+        "full_attention",
+        "convnext_grn",
+        "causal",
+        "causal_frame_norm",
+        "causal_no_norm",
+    ):
         assert shapes(FILES[name]) == published, name
     # Kernel, scale and bias of 4 of 5 branches in the encoder, of 3 of 4 in the decoder's 4 stages.
     assert len(published) - len(shapes(FILES["tpooling_single"])) == 3 * (4 + 4 * 3)
