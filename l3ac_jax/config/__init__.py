@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import tomli_w
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from l3ac_jax.config.data import DataConfig
 from l3ac_jax.config.layers import COMMAND_LINE, Origins, read_layers
@@ -25,6 +25,7 @@ from l3ac_jax.config.model import (
     TPoolingConfig,
     TransformerConfig,
 )
+from l3ac_jax.config.stages import Stage, run_stages, write_out_stages
 from l3ac_jax.config.tables import Table
 from l3ac_jax.config.training import TrainingConfig
 from l3ac_jax.errors import ConfigError
@@ -60,6 +61,19 @@ class ExperimentConfig(Table, frozen=True):
     data: DataConfig | None = None
     training: TrainingConfig | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _write_out(cls, tables: Any) -> Any:
+        return write_out_stages(tables)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of its training run. Raises ConfigError without [data] or [training]."""
+        if self.data is None or self.training is None:
+            missing = "data" if self.data is None else "training"
+            raise ConfigError(f"for training, the configuration needs the table [{missing}]")
+        return run_stages(self.training, self.data)
+
 
 def load_config(
     path: str | os.PathLike[str],
@@ -79,7 +93,8 @@ def load_config(
     try:
         return ExperimentConfig.model_validate(merged)
     except ValidationError as error:
-        lines = [_explain(problem, origins, str(path)) for problem in _innermost(error.errors())]
+        problems = _not_inherited(_innermost(error.errors()))
+        lines = [_explain(problem, origins, str(path)) for problem in problems]
         raise ConfigError("\n".join(lines)) from None
 
 
@@ -133,10 +148,19 @@ def _anchor_paths(tables: dict[str, Any], origins: Origins) -> None:
 
     What begins with $NAME or ~ stays as it is, to be looked up on the machine that reads the data.
     """
-    places = [
-        (corpus, "path", (*keys, "corpora"))
+    lists = [
+        (_inside(tables, (*keys, "corpora"), list), (*keys, "corpora"))
         for keys in (("data",), ("data", "evaluation"))
-        for corpus in _inside(tables, (*keys, "corpora"), list)
+    ]
+    stages = ("training", "stages")
+    lists += [
+        (_inside(stage, ("data", "corpora"), list), stages)
+        for stage in _inside(tables, stages, list)
+    ]
+    places = [
+        (corpus, "path", keys)
+        for corpora, keys in lists
+        for corpus in corpora
         if isinstance(corpus, dict)
     ]
     places.append((_inside(tables, ("training",), dict), "whisper", ("training", "whisper")))
@@ -165,6 +189,19 @@ def _innermost(problems: Sequence[Any]) -> list[Any]:
         for problem in problems
         if problem["type"] != "too_short" or problem["loc"] not in inside
     ]
+
+
+def _not_inherited(problems: Sequence[Any]) -> Iterator[Any]:
+    """Without those that a stage only has from the stage before it."""
+    seen = set()
+    for problem in problems:
+        keys = problem["loc"]
+        stage = keys[:2] == ("training", "stages") and len(keys) > 3
+        place = keys[3:] if stage else keys
+        found = (place[1:] if place[0] == "training" else place, problem["msg"])
+        if not (stage and found in seen):
+            yield problem
+        seen.add(found)
 
 
 def _explain(problem: Any, origins: Origins, path: str) -> str:

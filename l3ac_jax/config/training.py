@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from l3ac_jax.config.data import DataConfig
 from l3ac_jax.config.tables import (
     Fraction,
     Limit,
@@ -128,8 +129,24 @@ class CheckpointConfig(Table, frozen=True):
     best_by: Literal["loss", "stoi", "pesq"] = "stoi"
 
 
+class StageConfig(Table, frozen=True):
+    """A stretch of a run after the first one, with a learning rate schedule of its own.
+
+    A file says what changes; the rest is as in the stage before. Parameters, the moments of the
+    optimizers and the average go on.
+    """
+
+    epochs: PositiveInt
+    loss: LossWeights
+    optimizer: OptimizerConfig
+    data: DataConfig
+
+
 class TrainingConfig(Table, frozen=True):
     """How long, towards what, and how it is kept. A step is one batch of the data.
+
+    `epochs`, `loss` and `optimizer` are those of the first stage, and of the only one unless there
+    are further `stages`.
 
     `initialization`, where it begins with random weights: "fan_in" scales kernels by their
     inputs and lets the decoder see what is fast (training/initialization.py), which helps short
@@ -157,3 +174,14 @@ class TrainingConfig(Table, frozen=True):
     discriminator: DiscriminatorConfig
     evaluation: ValidationConfig = ValidationConfig()
     checkpoints: CheckpointConfig = CheckpointConfig()
+    stages: tuple[StageConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        methods = {stage.optimizer.method for stage in self.stages} - {self.optimizer.method}
+        if methods:
+            raise ValueError(
+                "stages have optimizers of another method than that of the first stage, "
+                f"{self.optimizer.method!r}, whose state they go on with: {', '.join(methods)}"
+            )
+        return self

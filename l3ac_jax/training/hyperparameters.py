@@ -33,9 +33,16 @@ class Hyperparameters(NamedTuple):
 
 
 def make_hyperparameters(
-    config: CodecConfig, training: TrainingConfig, total: int
+    config: CodecConfig,
+    training: TrainingConfig,
+    steps: int,
+    begin: int = 0,
+    judged: int | None = None,
 ) -> Hyperparameters:
-    """Those of a run of `total` steps.
+    """Those of `steps` steps from `begin` on.
+
+    `judged` is the number of steps with discriminators in the whole run, which have one schedule;
+    None where all steps are.
 
     Raises ConfigError where a rate is set for a layer that is not there.
     """
@@ -49,7 +56,9 @@ def make_hyperparameters(
     return Hyperparameters(
         loss_weights(training.loss),
         np.asarray(config.quantizer.noise_rate, np.float32),
-        optimizer_hyperparameters(training.optimizer, total, params),
-        optimizer_hyperparameters(judges.optimizer, -(-total // judges.every), judge_params),
+        optimizer_hyperparameters(training.optimizer, steps, params, begin),
+        optimizer_hyperparameters(
+            judges.optimizer, -(-(judged or steps) // judges.every), judge_params
+        ),
         np.asarray(1 - training.average_decay, np.float32),
     )

@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from l3ac_jax.config import CodecConfig
+from l3ac_jax.config.stages import terms_of
 from l3ac_jax.config.training import LossWeights, TrainingConfig
 from l3ac_jax.model.folding import folded_params
 from l3ac_jax.model.fsq import Noise
@@ -30,9 +31,6 @@ Terms = dict[str, Scalar]
 Weights = dict[str, Float[Array | np.ndarray, ""]]
 """the fields of `LossWeights` as float32 scalars"""
 
-# The fields of `LossWeights` that leave something out where they are zero.
-TERMS = ("waveform", "stft", "mel", "mel_magnitude", "perceptual", "adversarial")
-
 
 class Batch(TypedDict):
     """Clips of one size; `lengths` in samples."""
@@ -45,8 +43,8 @@ class Batch(TypedDict):
 class Objective:
     """What of the published objective is computed; its weights and limits are arguments.
 
-    `terms` are those of `TERMS` that are computed, whatever their weights: a static fact of a
-    compiled program, as is whether it needs discriminators and Whisper.
+    `terms` are those of `config.stages.TERMS` that are computed, whatever their weights: a static
+    fact of a compiled program, as is whether it needs discriminators and Whisper.
     """
 
     config: CodecConfig
@@ -178,8 +176,10 @@ class Objective:
         return cast(losses.FeatureMaps, maps)
 
 
-def make_objective(config: CodecConfig, training: TrainingConfig) -> Objective:
-    """The objective of a configuration."""
+def make_objective(
+    config: CodecConfig, training: TrainingConfig, terms: frozenset[str] | None = None
+) -> Objective:
+    """The objective of a configuration, with these `terms` or those that have a weight."""
     judges = training.discriminator
     discriminators = Discriminators(
         judges.periods,
@@ -188,7 +188,8 @@ def make_objective(config: CodecConfig, training: TrainingConfig) -> Objective:
         judges.spectrum_width,
         network_dtype(training.precision),
     )
-    terms = frozenset(name for name in TERMS if getattr(training.loss, name))
+    if terms is None:
+        terms = terms_of(training.loss)
     return Objective(config, terms, discriminators, training.precision)
 
 

@@ -23,7 +23,7 @@ BETA2 = 0.999
 
 
 class OneCycle(NamedTuple):
-    """Learning rate and beta1 of each step, from 0 to the last; then they stay.
+    """Learning rate and beta1 of each step, from the first to the last; before and after they stay.
 
     Three cosines between the four `rates`, reached at the four steps `ends`. As PyTorch's
     OneCycleLR(three_phase=True), whose phases end at steps that need not be whole.
@@ -41,7 +41,7 @@ class OneCycle(NamedTuple):
     def _through(self, step: ArrayLike, values: Any) -> Float[Array, ""]:
         ends = jnp.asarray(self.ends)
         # In float32 the 262,500 steps of a long run are still exact.
-        step = jnp.clip(jnp.asarray(step, jnp.float32), 0, ends[-1])
+        step = jnp.clip(jnp.asarray(step, jnp.float32), ends[0], ends[-1])
         phase = jnp.clip(jnp.searchsorted(ends[1:], step), 0, 2)
         begin, end = ends[phase], ends[phase + 1]
         share = jnp.clip((step - begin) / jnp.maximum(end - begin, 1e-9), 0, 1)
@@ -50,8 +50,8 @@ class OneCycle(NamedTuple):
         return last + (first - last) / 2 * (1 + jnp.cos(jnp.pi * share))
 
 
-def one_cycle(config: OptimizerConfig, steps: int) -> OneCycle:
-    """The schedule of a configuration, over `steps` of its optimizer.
+def one_cycle(config: OptimizerConfig, steps: int, begin: int = 0) -> OneCycle:
+    """The schedule of a configuration, over `steps` of its optimizer from `begin` on.
 
     From `initial_rate` to `peak_rate` in the share `warmup` of the steps, back in the same time, on
     to `final_rate` in the rest.
@@ -59,7 +59,7 @@ def one_cycle(config: OptimizerConfig, steps: int) -> OneCycle:
     top = config.warmup * steps - 1
     rates = (config.initial_rate, config.peak_rate, config.initial_rate, config.final_rate)
     return OneCycle(
-        np.asarray([0.0, top, 2 * top, steps - 1], np.float32),
+        begin + np.asarray([0.0, top, 2 * top, steps - 1], np.float32),
         np.asarray(rates, np.float32),
     )
 
@@ -76,16 +76,16 @@ class OptimizerHyperparameters(NamedTuple):
 
 
 def optimizer_hyperparameters(
-    config: OptimizerConfig, steps: int, params: Any
+    config: OptimizerConfig, steps: int, params: Any, begin: int = 0
 ) -> OptimizerHyperparameters:
-    """Those of a configuration, over `steps` of its optimizer.
+    """Those of a configuration, over `steps` of its optimizer from `begin` on.
 
     `params` need only shapes, and may be None where `config` has no `layers`.
 
     Raises ConfigError for `layers` that are not there.
     """
     return OptimizerHyperparameters(
-        one_cycle(config, steps),
+        one_cycle(config, steps, begin),
         np.asarray(config.eps, np.float32),
         np.asarray(config.weight_decay, np.float32),
         np.asarray(config.clip_norm, np.float32),

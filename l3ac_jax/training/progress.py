@@ -29,12 +29,12 @@ class TrainingProgress:
         self,
         total_steps: int,
         start_step: int,
-        audio_seconds_per_step: float,
+        audio_seconds: float,
         console: Console | None = None,
     ):
         self._total = total_steps
         self._step = start_step
-        self._audio_seconds = audio_seconds_per_step
+        self.audio_seconds = audio_seconds  # in a step
         # Whether it is a terminal is not left to FORCE_COLOR: a file should have no bar in it.
         self._console = console or Console(stderr=True, force_terminal=sys.stderr.isatty())
         self._display = _Display(self._console) if self._console.is_interactive else None
@@ -121,7 +121,7 @@ class TrainingProgress:
     def _describe(self, values: Mapping[str, float]) -> Iterator[str]:
         if seconds := self._seconds_per_step():
             yield f"{1 / seconds:#.3g} steps/s" if seconds < 1 else f"{seconds:#.3g} s/step"
-            audio = self._audio_seconds / seconds
+            audio = self.audio_seconds / seconds
             yield f"{audio:.0f} s of audio/s" if audio >= 10 else f"{audio:.2g} s of audio/s"
         if "loss" in values:
             yield f"loss {values['loss']:#.4g}"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from l3ac_jax.config import ExperimentConfig, differences, dump_config
-from l3ac_jax.config.data import DataConfig
+from l3ac_jax.config import CodecConfig, ExperimentConfig, differences, dump_config
+from l3ac_jax.config.stages import Stage, all_terms
 from l3ac_jax.config.training import TrainingConfig
 from l3ac_jax.data.evaluation import EvaluationClips
 from l3ac_jax.data.loader import BatchLoader
@@ -46,6 +46,15 @@ from l3ac_jax.weights.sources import load_params
 LOCK_FILE = "lock"
 
 
+@dataclass(frozen=True)
+class StageProgram:
+    """What a stage of a run computes, and the numbers that it computes with."""
+
+    stage: Stage
+    steps: Steps
+    hyperparameters: Hyperparameters
+
+
 @dataclass
 class TrainingRun:
     """The parts of a run. `state` is that after `step` steps of `total`."""
@@ -54,20 +63,49 @@ class TrainingRun:
     config: ExperimentConfig
     training: TrainingConfig
     devices: Devices
-    steps: Steps
-    hyperparameters: Hyperparameters
+    programs: tuple[StageProgram, ...]
+    program: StageProgram
+    """that of the next step"""
     loader: BatchLoader
     evaluator: Evaluator | None
     checkpoints: Checkpoints
     whisper: dict | None
     state: TrainState
     step: int
-    total: int
     log: RunLog | NoLog
-    evaluate_every: int
     progress: TrainingProgress | None
     """None where nothing is to be shown"""
     reference_logged: bool = False
+
+    @property
+    def total(self) -> int:
+        """The steps of all stages."""
+        return self.programs[-1].stage.end
+
+    @property
+    def steps(self) -> Steps:
+        """Of the present stage."""
+        return self.program.steps
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """Of the present stage."""
+        return self.program.hyperparameters
+
+    @property
+    def evaluate_every(self) -> int:
+        """Steps from one evaluation to the next, in the present stage."""
+        return self.training.evaluation.every or self.program.stage.data.steps_per_epoch
+
+    def enter_stage(self) -> None:
+        """Go on with the data and the numbers of the stage that the next step is in."""
+        self.loader.close()
+        self.program = _at(self.programs, self.step)
+        self.loader = _loader(self.program.stage, self.config, self.step)
+        if self.progress is not None:
+            self.progress.audio_seconds = _seconds(self.program.stage)
+            number = self.programs.index(self.program) + 1
+            self.note(f"step {self.step}: stage {number} of {len(self.programs)}")
 
     @property
     def judged(self) -> bool:
@@ -95,23 +133,23 @@ def open_run(
     config: ExperimentConfig, folder: Path, fine_tune: str | None, quiet: bool
 ) -> Iterator[TrainingRun]:
     """A run, ready for its next step. Raises what `train` raises before anything is trained."""
-    data, training = _tables(config)
+    stages, training = config.stages, config.training
+    assert training is not None
     devices = all_devices()
-    devices.check_batch(data.batch_size, training.micro_batches)
-    steps = make_steps(config.model, training)
-    total = training.epochs * data.steps_per_epoch
-    hyperparameters = make_hyperparameters(config.model, training, total)
-    hyperparameters = jax.device_put(hyperparameters, devices.replicated)
+    for stage in stages:
+        devices.check_batch(stage.data.batch_size, training.micro_batches)
+    # With all that one of the stages needs: what a run keeps is the same throughout.
+    steps = make_steps(config.model, training, all_terms(training))
+    programs = _programs(config.model, training, stages, devices)
     first = jax.process_index() == 0
     # What can be wrong comes first, and what takes long last.
-    whisper = _whisper(training, devices)
+    whisper = _whisper(training, steps, devices)
     with ExitStack() as stack:
-        loader = stack.enter_context(
-            BatchLoader(data, config.model.sample_rate, jax.process_index(), jax.process_count())
-        )
+        for stage in stages:
+            _loader(stage, config, workers=0)
         evaluator = None
-        if data.evaluation is not None:
-            clips = EvaluationClips(data.evaluation, config.model.sample_rate)
+        if config.data is not None and config.data.evaluation is not None:
+            clips = EvaluationClips(config.data.evaluation, config.model.sample_rate)
             evaluator = stack.enter_context(
                 Evaluator(steps.objective, clips, devices, training.evaluation)
             )
@@ -121,14 +159,18 @@ def open_run(
         checkpoints = stack.enter_context(Checkpoints(folder, training.checkpoints))
         progress = None
         if first and not quiet:
-            seconds = data.batch_size * data.seconds
-            progress = TrainingProgress(total, checkpoints.latest or 0, seconds)
+            program = _at(programs, checkpoints.latest or 0)
+            progress = TrainingProgress(
+                programs[-1].stage.end, checkpoints.latest or 0, _seconds(program.stage)
+            )
             stack.enter_context(CompilationWatch(progress.compiling, progress.compiled))
         state, came_from = _initial_state(
-            config, steps, hyperparameters, devices, loader, checkpoints, fine_tune
+            config, steps, programs[0].hyperparameters, devices, checkpoints, fine_tune
         )
         checkpoints.prepare(state)
         step = int(jax.device_get(state.step))
+        program = _at(programs, step)
+        loader = _loader(program.stage, config, step)
         log: RunLog | NoLog = NoLog()
         if first:
             with complete_file(folder / CONFIG_FILE, overwrite=True) as part:
@@ -136,24 +178,59 @@ def open_run(
             log = stack.enter_context(RunLog(folder, step))
         if progress is not None:
             stack.enter_context(progress)
-        evaluate_every = training.evaluation.every or data.steps_per_epoch
         run = TrainingRun(
-            folder, config, training, devices, steps, hyperparameters, loader, evaluator,
-            checkpoints, whisper, state, step, total, log, evaluate_every, progress,
+            folder, config, training, devices, programs, program, loader, evaluator,
+            checkpoints, whisper, state, step, log, progress,
         )  # fmt: skip
+        stack.callback(lambda: run.loader.close())
+        # Between stages, the data that were read before are those of another one.
+        if checkpoints.latest is not None and step > program.stage.begin:
+            loader.restore(checkpoints.restore_run(step)[0])
         run.note(f"{folder}: {came_from}; {_size(state)}, {_places(devices)}")
         yield run
 
 
-def _tables(config: ExperimentConfig) -> tuple[DataConfig, TrainingConfig]:
-    missing = [name for name in ("data", "training") if getattr(config, name) is None]
-    if missing or config.data is None or config.training is None:
-        raise ConfigError(f"for training, the configuration needs the table [{missing[0]}]")
-    return config.data, config.training
+def _programs(
+    config: CodecConfig, training: TrainingConfig, stages: Sequence[Stage], devices: Devices
+) -> tuple[StageProgram, ...]:
+    judged = sum(stage.end - stage.begin for stage in stages if "adversarial" in stage.terms)
+    return tuple(
+        StageProgram(
+            stage,
+            make_steps(config, training, stage.terms),
+            jax.device_put(
+                make_hyperparameters(
+                    config, stage.training, stage.end - stage.begin, stage.begin, judged
+                ),
+                devices.replicated,
+            ),
+        )
+        for stage in stages
+    )
 
 
-def _whisper(training: TrainingConfig, devices: Devices) -> dict | None:
-    if not training.loss.perceptual:
+def _at(programs: Sequence[StageProgram], step: int) -> StageProgram:
+    """That of the next step, or the last one's at the end."""
+    return next((one for one in programs if step < one.stage.end), programs[-1])
+
+
+def _loader(
+    stage: Stage, config: ExperimentConfig, step: int = 0, workers: int | None = None
+) -> BatchLoader:
+    rate = config.model.sample_rate
+    places = jax.process_index(), jax.process_count()
+    loader = BatchLoader(stage.data, rate, *places, workers)
+    loader.step = step
+    return loader
+
+
+def _seconds(stage: Stage) -> float:
+    """Of audio in a step."""
+    return stage.data.batch_size * stage.data.seconds
+
+
+def _whisper(training: TrainingConfig, steps: Steps, devices: Devices) -> dict | None:
+    if "perceptual" not in steps.objective.terms:
         return None
     path = training.whisper
     if path is not None:
@@ -191,15 +268,12 @@ def _initial_state(
     steps: Steps,
     hyperparameters: Hyperparameters,
     devices: Devices,
-    loader: BatchLoader,
     checkpoints: Checkpoints,
     fine_tune: str | None,
 ) -> tuple[TrainState, str]:
     """The state to go on with, on all devices, and where it comes from in words."""
     if (latest := checkpoints.latest) is not None:
-        data, before = checkpoints.restore_run(latest)
-        _check_model(config, before, latest)
-        loader.restore(data)
+        _check_model(config, checkpoints.restore_run(latest)[1], latest)
         state = checkpoints.restore(latest, steps.abstract(hyperparameters), devices.replicated)
         return state, f"going on from step {latest}"
     params = None if fine_tune is None else _params_of(fine_tune, config)

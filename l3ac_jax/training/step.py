@@ -193,10 +193,12 @@ class Steps:
         return jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
 
 
-def make_steps(config: CodecConfig, training: TrainingConfig) -> Steps:
-    """The steps of a configuration."""
+def make_steps(
+    config: CodecConfig, training: TrainingConfig, terms: frozenset[str] | None = None
+) -> Steps:
+    """The steps of a configuration; `terms` as in `make_objective`."""
     return Steps(
-        make_objective(config, training),
+        make_objective(config, training, terms),
         training.initialization,
         training.micro_batches,
         training.optimizer.method,

@@ -20,6 +20,7 @@ from l3ac_jax.config import ExperimentConfig
 from l3ac_jax.errors import LoaderError, ScoreError, TrainingDivergedError
 from l3ac_jax.system.compilation import product_options
 from l3ac_jax.training.run import TrainingRun, open_run
+from l3ac_jax.training.step import Steps
 from l3ac_jax.training.stop import StopRequest
 
 __all__ = ["TrainingOutcome", "train"]
@@ -67,12 +68,7 @@ class _Training:
         # Then all programs of the steps were needed.
         self.compiled_at = run.step + (run.training.discriminator.every if run.judged else 1)
         self.leaves = False
-        self.generator = jax.jit(
-            run.steps.train_generator, donate_argnums=0, compiler_options=product_options()
-        )
-        self.discriminators = jax.jit(
-            run.steps.train_discriminators, donate_argnums=0, compiler_options=product_options()
-        )
+        self.functions: dict[Steps, tuple[Callable, Callable]] = {}
         self.late: tuple[int, dict[str, jax.Array]] | None = None
         self.saved = run.step
 
@@ -80,10 +76,12 @@ class _Training:
         run = self.run
         while run.step < run.total and not self._should_stop() and not self.leaves:
             try:
+                if run.step == run.program.stage.end:
+                    run.enter_stage()
                 batch = run.devices.divide(next(run.loader))
                 self._take(batch)
-                last = run.step == run.total
-                if run.step % run.evaluate_every == 0 or last:
+                last_of_stage = run.step == run.program.stage.end
+                if run.step % run.evaluate_every == 0 or last_of_stage:
                     self._save(self._evaluate())
                 elif run.step % run.training.checkpoints.every == 0:
                     self._save()
@@ -103,13 +101,25 @@ class _Training:
     def _take(self, batch: dict) -> None:
         """Set one step going, and look at the one before."""
         run = self.run
+        generator, discriminators = self._compiled()
         metrics: dict[str, jax.Array] = {}
         if run.trains_discriminators:
-            run.state, metrics = self.discriminators(run.state, batch, run.hyperparameters)
-        run.state, of_generator = self.generator(run.state, batch, run.whisper, run.hyperparameters)
+            run.state, metrics = discriminators(run.state, batch, run.hyperparameters)
+        run.state, of_generator = generator(run.state, batch, run.whisper, run.hyperparameters)
         run.step += 1
         before, self.late = self.late, (run.step, metrics | of_generator)
         self._look_at(before)
+
+    def _compiled(self) -> tuple[Callable, Callable]:
+        """Of the present stage; stages that compute the same have the same programs."""
+        steps = self.run.steps
+        if steps not in self.functions:
+            generator, discriminators = (
+                jax.jit(function, donate_argnums=0, compiler_options=product_options())
+                for function in (steps.train_generator, steps.train_discriminators)
+            )
+            self.functions[steps] = generator, discriminators
+        return self.functions[steps]
 
     def _fetch(self) -> None:
         """Wait for the step under way."""

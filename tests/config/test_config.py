@@ -373,3 +373,91 @@ def test_mistakes_in_a_list_of_corpora_are_named(tmp_path):
         "'fsd50k' or 'folder', got 'libri'",
         "data.corpora.1.path: missing",
     ]
+
+
+STAGES = """
+[training.loss]
+waveform = 7.0
+[[training.stages]]
+epochs = 3
+[training.stages.loss]
+mel = 2.0
+[[training.stages]]
+epochs = 4
+[training.stages.optimizer]
+peak_rate = 1e-3
+[[training.stages.optimizer.layers]]
+layer = "decoder"
+factor = 0.5
+[training.stages.data]
+batch_size = 9
+[[training.stages.data.corpora]]
+corpus = "folder"
+path = "mine"
+"""
+
+
+def write_stages(tmp_path, change=("", "")):
+    return write(tmp_path, f'base = "{CONFIGS / "3kbps.toml"}"\n{STAGES.replace(*change)}')
+
+
+def test_a_stage_says_what_changes_from_the_one_before(tmp_path):
+    config = load_config(write_stages(tmp_path))
+    first, second, third = config.stages
+    published = published_config("3kbps")
+    assert [stage.training.epochs for stage in config.stages] == [70, 3, 4]
+    assert [stage.training.stages for stage in config.stages] == [(), (), ()]
+    losses = [(stage.training.loss.waveform, stage.training.loss.mel) for stage in config.stages]
+    assert losses == [(7.0, 0.0), (7.0, 2.0), (7.0, 2.0)]
+    assert first.training.optimizer == second.training.optimizer == published.training.optimizer
+    assert third.training.optimizer.peak_rate == 1e-3
+    assert third.training.optimizer.initial_rate == published.training.optimizer.initial_rate
+    assert [rate.layer for rate in third.training.optimizer.layers] == ["decoder"]
+    assert [(stage.begin, stage.end) for stage in config.stages] == [
+        (0, 70 * 3750),
+        (70 * 3750, 73 * 3750),
+        (73 * 3750, 73 * 3750 + 4 * 10_000),
+    ]
+    assert second.data.corpora == published.data.corpora and second.data.evaluation is None
+    assert [corpus.path for corpus in third.data.corpora] == [str(tmp_path / "mine")]
+    # The cheap terms of all, and its own; here the published ones need Whisper and discriminators.
+    assert {stage.terms for stage in config.stages} == {
+        frozenset({"waveform", "stft", "mel", "perceptual", "adversarial"})
+    }
+    again = load_config(write(tmp_path, dump_config(config), "again.toml"))
+    assert again == config and again.stages == config.stages
+
+
+def test_costly_terms_belong_to_their_stage(tmp_path):
+    text = "[training.loss]\nadversarial = 0.0\nperceptual = 0.0"
+    path = write_stages(tmp_path, ("[training.loss]", text))
+    path.write_text(path.read_text().replace("mel = 2.0", "mel = 2.0\nadversarial = 1.0"))
+    first, second, _ = load_config(path).stages
+    assert first.terms == {"waveform", "stft", "mel"}
+    assert second.terms == {"waveform", "stft", "mel", "adversarial"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("mel = 2.0", "mle = 2.0"), "training.stages.0.loss.mle: unknown key; did you mean mel?"),
+        (("mel = 2.0", "mel = -2.0"), "training.stages.0.loss.mel: input should be greater than"),
+        (("waveform = 7.0", "waveform = -7.0"), "training.loss.waveform: input should be greater"),
+        (("epochs = 3", "epochs = 0"), "training.stages.0.epochs: input should be greater than 0"),
+        (("epochs = 3", ""), "training.stages.0.epochs: missing"),
+        (
+            ("batch_size = 9", "batch_size = 90_001"),
+            "training.stages.1.data.clips_per_epoch: must be at least batch_size, 90001",
+        ),
+        (
+            ("peak_rate = 1e-3", 'method = "muon"'),
+            "training.stages: have optimizers of another method than that of the first stage",
+        ),
+        (("[training.stages.data]", "[training.stages.evaluation]"), "training.stages.1.eval"),
+    ],
+)
+def test_a_mistake_in_a_stage_is_named_once(tmp_path, change, message):
+    with pytest.raises(ConfigError) as error:
+        load_config(write_stages(tmp_path, change))
+    (first, *others) = str(error.value).splitlines()
+    assert message in first and not any(message.partition(":")[0] in line for line in others)

@@ -64,8 +64,8 @@ def saved_arrays(run: Path, step: int = STEPS) -> dict[str, np.ndarray]:
     return arrays
 
 
-def assert_same_to_the_bit(run: Path, other: Path) -> None:
-    ours, theirs = saved_arrays(run), saved_arrays(other)
+def assert_same_to_the_bit(run: Path, other: Path, step: int = STEPS) -> None:
+    ours, theirs = saved_arrays(run, step), saved_arrays(other, step)
     assert ours.keys() == theirs.keys() and len(ours) > 100
     for name, array in ours.items():
         np.testing.assert_array_equal(array, theirs[name], err_msg=name)
