@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 PUBLISHED = ("0k75bps", "1kbps", "1k5bps", "3kbps")
-BUNDLED = ("small",)  # with their weights in this package
+BUNDLED = ("small", "base")  # with their weights in this package
 NAMED = (*BUNDLED, *PUBLISHED)
 DEFAULT_MODEL = "small"
 

@@ -37,7 +37,7 @@ def test_a_bundled_model_is_the_one_of_its_configuration(name, no_network):
     assert codec.config == named_config(name).model
     load_model_file(BUNDLED_FOLDER / f"{name}.safetensors")  # which compares it with its network
     assert codec.bitrate <= 3000
-    assert (BUNDLED_FOLDER / f"{name}.safetensors").stat().st_size < 10e6
+    assert (BUNDLED_FOLDER / f"{name}.safetensors").stat().st_size < 25e6
     assert name in (BUNDLED_FOLDER / "README.md").read_text()
 
 
