@@ -176,12 +176,12 @@ def _config(
     if steps is None or config.data is None:
         return config
     clips = f"--data.clips-per-epoch={steps * config.data.batch_size}"
-    return load_config(path, [*overrides, "--training.epochs=1", clips], base)
+    alone = ["--training.epochs=1", "--training.stages=[]"]
+    return load_config(path, [*overrides, *alone, clips], base)
 
 
 def _steps(config: ExperimentConfig) -> int:
-    assert config.training is not None and config.data is not None
-    return config.training.epochs * config.data.steps_per_epoch
+    return config.stages[-1].end
 
 
 def _seeded(config: ExperimentConfig, seed: int) -> ExperimentConfig:

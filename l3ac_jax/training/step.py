@@ -249,12 +249,12 @@ def _update(
     finite = jnp.isfinite(terms["loss"]) & jnp.isfinite(norm)
     with stated_products("float32"):
         updates, new_state = optimizer.update(flat_slope, state, flat_params)
+    rate = new_state[1].hyperparams["learning_rate"]  # type: ignore[index]
     chosen, new_state = jax.tree.map(
         partial(jnp.where, finite),
         (flat_params + factors * cast(Array, updates), new_state),
         (flat_params, state),
     )
-    rate = state[1].hyperparams["learning_rate"]  # type: ignore[index]
     # Otherwise the vector's formula, schedule and all, is written out for each parameter.
     chosen, new_state = jax.lax.optimization_barrier((chosen, new_state))
     return (
