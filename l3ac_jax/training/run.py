@@ -171,6 +171,10 @@ def open_run(
         step = int(jax.device_get(state.step))
         program = _at(programs, step)
         loader = _loader(program.stage, config, step)
+        stack.callback(loader.close)
+        # At the border of two stages, the data that were read before are those of another one.
+        if checkpoints.latest is not None and step > program.stage.begin:
+            loader.restore(checkpoints.restore_run(step)[0])
         log: RunLog | NoLog = NoLog()
         if first:
             with complete_file(folder / CONFIG_FILE, overwrite=True) as part:
@@ -183,9 +187,6 @@ def open_run(
             checkpoints, whisper, state, step, log, progress,
         )  # fmt: skip
         stack.callback(lambda: run.loader.close())
-        # Between stages, the data that were read before are those of another one.
-        if checkpoints.latest is not None and step > program.stage.begin:
-            loader.restore(checkpoints.restore_run(step)[0])
         run.note(f"{folder}: {came_from}; {_size(state)}, {_places(devices)}")
         yield run
 
