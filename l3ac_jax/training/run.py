@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from l3ac_jax.config import CodecConfig, ExperimentConfig, differences, dump_config
-from l3ac_jax.config.stages import Stage, all_terms
+from l3ac_jax.config import ExperimentConfig, differences, dump_config
+from l3ac_jax.config.stages import all_terms
 from l3ac_jax.config.training import TrainingConfig
 from l3ac_jax.data.evaluation import EvaluationClips
 from l3ac_jax.data.loader import BatchLoader
@@ -34,9 +34,16 @@ from l3ac_jax.system.files import complete_file
 from l3ac_jax.system.locks import FolderInUseError, exclusive
 from l3ac_jax.training.checkpoints import Checkpoints
 from l3ac_jax.training.devices import Devices, all_devices
-from l3ac_jax.training.hyperparameters import Hyperparameters, make_hyperparameters
+from l3ac_jax.training.hyperparameters import Hyperparameters
 from l3ac_jax.training.logs import NoLog, RunLog
 from l3ac_jax.training.progress import TrainingProgress
+from l3ac_jax.training.stages import (
+    StageProgram,
+    audio_seconds,
+    program_at,
+    stage_loader,
+    stage_programs,
+)
 from l3ac_jax.training.step import Steps, TrainState, make_steps
 from l3ac_jax.training.validation import Evaluator
 from l3ac_jax.training.whisper_weights import load_whisper_encoder
@@ -44,15 +51,6 @@ from l3ac_jax.weights.folder import CHECKPOINTS_FOLDER, CONFIG_FILE
 from l3ac_jax.weights.sources import load_params
 
 LOCK_FILE = "lock"
-
-
-@dataclass(frozen=True)
-class StageProgram:
-    """What a stage of a run computes, and the numbers that it computes with."""
-
-    stage: Stage
-    steps: Steps
-    hyperparameters: Hyperparameters
 
 
 @dataclass
@@ -100,10 +98,10 @@ class TrainingRun:
     def enter_stage(self) -> None:
         """Go on with the data and the numbers of the stage that the next step is in."""
         self.loader.close()
-        self.program = _at(self.programs, self.step)
-        self.loader = _loader(self.program.stage, self.config, self.step)
+        self.program = program_at(self.programs, self.step)
+        self.loader = stage_loader(self.program.stage, self.config, self.step)
         if self.progress is not None:
-            self.progress.audio_seconds = _seconds(self.program.stage)
+            self.progress.audio_seconds = audio_seconds(self.program.stage)
             number = self.programs.index(self.program) + 1
             self.note(f"step {self.step}: stage {number} of {len(self.programs)}")
 
@@ -140,13 +138,13 @@ def open_run(
         devices.check_batch(stage.data.batch_size, training.micro_batches)
     # With all that one of the stages needs: what a run keeps is the same throughout.
     steps = make_steps(config.model, training, all_terms(training))
-    programs = _programs(config.model, training, stages, devices)
+    programs = stage_programs(config.model, training, stages, devices)
     first = jax.process_index() == 0
     # What can be wrong comes first, and what takes long last.
     whisper = _whisper(training, steps, devices)
     with ExitStack() as stack:
         for stage in stages:
-            _loader(stage, config, workers=0)
+            stage_loader(stage, config, workers=0)
         evaluator = None
         if config.data is not None and config.data.evaluation is not None:
             clips = EvaluationClips(config.data.evaluation, config.model.sample_rate)
@@ -159,9 +157,9 @@ def open_run(
         checkpoints = stack.enter_context(Checkpoints(folder, training.checkpoints))
         progress = None
         if first and not quiet:
-            program = _at(programs, checkpoints.latest or 0)
+            program = program_at(programs, checkpoints.latest or 0)
             progress = TrainingProgress(
-                programs[-1].stage.end, checkpoints.latest or 0, _seconds(program.stage)
+                programs[-1].stage.end, checkpoints.latest or 0, audio_seconds(program.stage)
             )
             stack.enter_context(CompilationWatch(progress.compiling, progress.compiled))
         state, came_from = _initial_state(
@@ -169,8 +167,8 @@ def open_run(
         )
         checkpoints.prepare(state)
         step = int(jax.device_get(state.step))
-        program = _at(programs, step)
-        loader = _loader(program.stage, config, step)
+        program = program_at(programs, step)
+        loader = stage_loader(program.stage, config, step)
         stack.callback(loader.close)
         # At the border of two stages, the data that were read before are those of another one.
         if checkpoints.latest is not None and step > program.stage.begin:
@@ -189,45 +187,6 @@ def open_run(
         stack.callback(lambda: run.loader.close())
         run.note(f"{folder}: {came_from}; {_size(state)}, {_places(devices)}")
         yield run
-
-
-def _programs(
-    config: CodecConfig, training: TrainingConfig, stages: Sequence[Stage], devices: Devices
-) -> tuple[StageProgram, ...]:
-    judged = sum(stage.end - stage.begin for stage in stages if "adversarial" in stage.terms)
-    return tuple(
-        StageProgram(
-            stage,
-            make_steps(config, training, stage.terms),
-            jax.device_put(
-                make_hyperparameters(
-                    config, stage.training, stage.end - stage.begin, stage.begin, judged
-                ),
-                devices.replicated,
-            ),
-        )
-        for stage in stages
-    )
-
-
-def _at(programs: Sequence[StageProgram], step: int) -> StageProgram:
-    """That of the next step, or the last one's at the end."""
-    return next((one for one in programs if step < one.stage.end), programs[-1])
-
-
-def _loader(
-    stage: Stage, config: ExperimentConfig, step: int = 0, workers: int | None = None
-) -> BatchLoader:
-    rate = config.model.sample_rate
-    places = jax.process_index(), jax.process_count()
-    loader = BatchLoader(stage.data, rate, *places, workers)
-    loader.step = step
-    return loader
-
-
-def _seconds(stage: Stage) -> float:
-    """Of audio in a step."""
-    return stage.data.batch_size * stage.data.seconds
 
 
 def _whisper(training: TrainingConfig, steps: Steps, devices: Devices) -> dict | None:
