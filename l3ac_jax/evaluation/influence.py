@@ -194,9 +194,10 @@ class _HeldNorms:
         norm = context.module
         if not isinstance(norm, TrendNorm) or context.method_name != "__call__":
             return method(*arguments, **keywords)
-        trends, means, variances = arguments
-        if means is None:
+        trends, moments = arguments
+        if moments is None:
             return method(*arguments, **keywords)
+        means, variances = zip(*moments, strict=True)
         signals, mean, variance = (jnp.stack(part, axis=-1) for part in (trends, means, variances))
         factor = jax.lax.rsqrt(variance + _VARIANCE_EPS)
         self.statistics.append((mean, factor))
