@@ -49,9 +49,9 @@ __all__ = [
 ]
 
 PUBLISHED = ("0k75bps", "1kbps", "1k5bps", "3kbps")
-BUNDLED = ("small", "base")  # with their weights in this package
+BUNDLED = ("base", "small")  # with their weights in this package
 NAMED = (*BUNDLED, *PUBLISHED)
-DEFAULT_MODEL = "small"
+DEFAULT_MODEL = "base"
 
 
 class ExperimentConfig(Table, frozen=True):

@@ -1,4 +1,4 @@
-"""The model that ships with the package: there, as configured, and good enough to be understood."""
+"""The models that ship with the package: there, as configured, and good enough to be understood."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -38,7 +38,8 @@ def test_a_bundled_model_is_the_one_of_its_configuration(name, no_network):
     load_model_file(BUNDLED_FOLDER / f"{name}.safetensors")  # which compares it with its network
     assert codec.bitrate <= 3000
     assert (BUNDLED_FOLDER / f"{name}.safetensors").stat().st_size < 25e6
-    assert name in (BUNDLED_FOLDER / "README.md").read_text()
+    assert f"`{name}`" in (BUNDLED_FOLDER / "README.md").read_text()
+    assert (BUNDLED_FOLDER / f"{name}.md").read_text().startswith(f"# Model card: `{name}`\n")
 
 
 @pytest.mark.quick
@@ -54,9 +55,10 @@ def test_small_codes_as_it_always_did(clip, no_network):
     np.testing.assert_allclose(codec.decode(tokens[None])[0, ::64], samples, atol=2e-5)
 
 
+# These clips have 0.92 and 0.94, or 0.90 and 0.91; after a hundred steps of training it is 0.35.
+@pytest.mark.parametrize(("name", "least"), [("base", 0.9), ("small", 0.87)])
 @pytest.mark.parametrize("clip", [clip for clip in CLIPS if clip.domain == "speech"])
-def test_speech_can_be_understood(clip, no_network):
+def test_speech_can_be_understood(clip, name, least, no_network):
     audio = read_audio(str(files("l3ac_jax") / "assets" / clip.asset)).samples[:1]
-    decoded = l3ac_jax.get_model().reconstruct(audio)
-    # These clips have 0.90 and 0.91; after a hundred steps of training it is 0.35.
-    assert stoi(audio[0], decoded[0], 16000) > 0.87
+    decoded = l3ac_jax.get_model(name).reconstruct(audio)
+    assert stoi(audio[0], decoded[0], 16000) > least
