@@ -34,6 +34,7 @@ __all__ = [
     "TokenDatasetError",
     "TrainingDivergedError",
     "TreeError",
+    "UploadError",
     "UserError",
     "WeightsError",
     "WorkError",
@@ -139,6 +140,10 @@ class TokenDatasetError(UserError):
 
 class TreeError(UserError):
     """A folder that cannot be worked on; the message names it and says why."""
+
+
+class UploadError(UserError):
+    """A hub repository that cannot be written to; the message names it and says why."""
 
 
 class WeightsError(UserError):

@@ -58,7 +58,7 @@ def live(
     follows is later by as much. Needs `pip install 'l3ac-jax[live]'`.
 
     Args:
-        model: Name (see `l3ac-jax models`), or model folder or file.
+        model: Name (see `l3ac-jax models`), hf://OWNER/NAME, or model folder or file.
         block: Tokens to compute at a time: more are less work and come later.
         statistics: running, for models that norm over the whole clip: take instead what came so
             far, which is an approximation. Other models need nothing.

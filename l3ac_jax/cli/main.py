@@ -105,7 +105,7 @@ def reconstruct(
     Args:
         input: WAV, FLAC, OGG or MP3 file at any sample rate, a folder, or - (standard input).
         output: Where to write; of a file, the ending says the format. - is standard output.
-        model: Name (see `l3ac-jax models`), or model folder or file.
+        model: Name (see `l3ac-jax models`), hf://OWNER/NAME, or model folder or file.
         format: wav, flac, ogg, opus or mp3. Unless given, a folder's files keep theirs, - is wav.
         overwrite: Replace what is there already.
         device: How a GPU is used.
@@ -135,7 +135,7 @@ def encode(
     Args:
         input: WAV, FLAC, OGG or MP3 file at any sample rate, a folder, or - (standard input).
         output: Where to write: a name that ends with .l3ac, a folder, or - (standard output).
-        model: Name (see `l3ac-jax models`), or model folder or file.
+        model: Name (see `l3ac-jax models`), hf://OWNER/NAME, or model folder or file.
         entropy: Tokens at their nominal rate (plain), or usually smaller, and slower (adaptive).
         overwrite: Replace what is there already.
         device: How a GPU is used.
@@ -196,7 +196,7 @@ def demo(
 
     Args:
         out: Folder to make. It may be there already if an earlier demo made it.
-        model: Name (see `l3ac-jax models`), or model folder or file.
+        model: Name (see `l3ac-jax models`), hf://OWNER/NAME, or model folder or file.
         device: How a GPU is used.
     """
     from l3ac_jax.cli.demo import run_demo

@@ -69,7 +69,7 @@ def encode(
     whole recording. Channels are coded one by one.
 
     Args:
-        model: Name (see `l3ac-jax models`), or model folder or file.
+        model: Name (see `l3ac-jax models`), hf://OWNER/NAME, or model folder or file.
         format: Samples: s16le (16 bits), f32le (32-bit floats), or wav, which says rate and
             channels.
         rate: Of the samples, in Hz; unless given, the model's.
@@ -161,7 +161,7 @@ def loopback(
     What comes out has the format, the rate, the channels and the length of what went in.
 
     Args:
-        model: Name (see `l3ac-jax models`), or model folder or file.
+        model: Name (see `l3ac-jax models`), hf://OWNER/NAME, or model folder or file.
         format: Samples: s16le (16 bits), f32le (32-bit floats), or wav, which says rate and
             channels.
         rate: Of the samples, in Hz; unless given, the model's.

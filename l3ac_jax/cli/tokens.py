@@ -54,7 +54,7 @@ def tokens(
     Args:
         input: Folder of audio files, with all folders below it.
         output: Folder to write: a new one, or one to go on with.
-        model: Name (see `l3ac-jax models`), or model folder or file.
+        model: Name (see `l3ac-jax models`), hf://OWNER/NAME, or model folder or file.
         levels: Write the levels of the quantizer's dimensions, a few small numbers for each token.
         shard_tokens: Tokens in one Arrow file, at most; a longer recording has one of its own.
         overwrite: Write a dataset anew that is there already.

@@ -18,12 +18,13 @@ def get_model(
     precision: Precision = "exact",
     gpu_memory: float | None = None,
 ) -> L3AC:
-    """A codec with its weights, by name, from a model folder or file, or from a training run.
+    """A codec with its weights: by name, from the hub, a model folder or file, or a training run.
 
     A name of `list_models` means that model even where a folder is called the same (for that, give
     "./3kbps"). Weights of published models are downloaded into the user's cache the first time;
-    bundled ones need no network. Of a training run it is the best checkpoint. `precision` is
-    "exact" or, quicker on a GPU, "fast" (see L3AC).
+    bundled ones need no network. "hf://OWNER/NAME" is a hub repository with a model that
+    experiments/export.py wrote, "hf://OWNER/NAME@REVISION" a state of it. Of a training run it is
+    the best checkpoint. `precision` is "exact" or, quicker on a GPU, "fast" (see L3AC).
 
     Where JAX has not computed yet, a GPU's memory is taken as it is needed, up to `gpu_memory` of
     the card (0 to 1), and not three quarters of it at once (see system/device_memory.py).

@@ -46,6 +46,7 @@ __all__ = [
     "load_config",
     "named_config",
     "published_config",
+    "without_places",
 ]
 
 PUBLISHED = ("0k75bps", "1kbps", "1k5bps", "3kbps")
@@ -101,6 +102,21 @@ def load_config(
 def dump_config(config: ExperimentConfig) -> str:
     """TOML text with every field written out; `load_config` gives back an equal configuration."""
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+
+
+def without_places(config: ExperimentConfig) -> ExperimentConfig:
+    """For other people: of each path to a folder or file on this machine, the name alone."""
+
+    def named(value: Any, key: str = "") -> Any:
+        if isinstance(value, Mapping):
+            return {name: named(part, name) for name, part in value.items()}
+        if isinstance(value, list):
+            return [named(part) for part in value]
+        if key in ("path", "whisper") and isinstance(value, str):
+            return Path(value).name
+        return value
+
+    return ExperimentConfig.model_validate(named(config.model_dump(mode="json")))
 
 
 def differences(before: ExperimentConfig, after: ExperimentConfig) -> list[str]:

@@ -46,6 +46,11 @@ def expected_params(config: CodecConfig) -> Mapping[str, Any]:
     return _traced(config)[0]
 
 
+def parameter_count(config: CodecConfig) -> int:
+    """How many numbers the parameters of a configuration's network are."""
+    return sum(leaf.size for leaf in expected_params(config).values())
+
+
 def layers_of(config: CodecConfig) -> Mapping[str, Located]:
     """Each layer of a configuration's network, by path: "encoder/front/merge"."""
     return _traced(config)[1]

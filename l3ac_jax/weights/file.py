@@ -115,6 +115,9 @@ def _checksum(config: str, arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _config(path: Path, metadata: Mapping[str, str]) -> CodecConfig:
+    # A check sum whose name is damaged would count as none.
+    if unknown := metadata.keys() - {METADATA_KEY, CHECKSUM_KEY, "format"}:
+        raise WeightsError(f"{path}: its metadata has {min(unknown)!r}, which no model file has")
     if METADATA_KEY not in metadata:
         raise ConfigError(
             f"{path}: is no model file of l3ac-jax: its metadata has no {METADATA_KEY!r}"

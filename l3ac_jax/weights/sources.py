@@ -1,4 +1,4 @@
-"""Where parameters come from: a name, a model folder, a model file, or a training run."""
+"""Where parameters come from: a name, a hub repository, a model folder or file, a training run."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from l3ac_jax.weights.folder import (
     load_model,
 )
 from l3ac_jax.weights.hub import WEIGHT_FILES, download_weights, missing_weights
+from l3ac_jax.weights.repositories import MODEL_FILE, PREFIX, download_model
 
 __all__ = ["list_models", "load_params"]
 
@@ -42,8 +43,12 @@ def load_params(name: str | os.PathLike[str]) -> tuple[CodecConfig, dict[str, An
         return config, from_torch(download_weights(name), config)
     if name in BUNDLED:
         return load_model_file(BUNDLED_FOLDER / f"{name}{ENDING}", trusted=True)
+    if name.startswith(PREFIX):
+        return load_model_file(download_model(name))
     if name.endswith(ENDING) and Path(name).is_file():
         return load_model_file(name)
+    if (exported := Path(name, MODEL_FILE)).is_file():
+        return load_model_file(exported)
     experiment, params = load_model(_model_folder(Path(name)))
     return experiment.model, params
 
@@ -53,7 +58,8 @@ def _model_folder(folder: Path) -> Path:
     if not folder.is_dir():
         names = ", ".join(NAMED)
         raise ModelNotFoundError(
-            f"{folder}: is neither a model ({names}) nor a folder or a {ENDING} file"
+            f"{folder}: is neither a model ({names}) nor a repository ({PREFIX}OWNER/NAME), a "
+            f"folder or a {ENDING} file"
         )
     # The official training code leaves a config.toml of its own beside its weights.
     if any((folder / file).is_file() for file in WEIGHT_FILES):

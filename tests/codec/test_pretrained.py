@@ -71,8 +71,8 @@ def test_what_is_no_model_is_named(tmp_path):
         with pytest.raises(ModelNotFoundError) as error:
             get_model(name)
         assert str(error.value) == (
-            f"{name}: is neither a model ({', '.join(BUNDLED + PUBLISHED)}) nor a folder or a "
-            ".safetensors file"
+            f"{name}: is neither a model ({', '.join(BUNDLED + PUBLISHED)}) nor a "
+            "repository (hf://OWNER/NAME), a folder or a .safetensors file"
         )
     with pytest.raises(ModelNotFoundError, match=r"is not a model folder: it has no config\.toml"):
         get_model(tmp_path)
