@@ -248,7 +248,6 @@ NORM_CAUSES = {
     "sample counts. With these held, none after",
     "running": "the decoder's norms take mean and variance over all that came before, so that "
     "every sample up to there counts. None after",
-    "frame": "the decoder has no norms over time. No sample after",
     "none": "the decoder has no norms over time. No sample after",
 }
 

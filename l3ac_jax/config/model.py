@@ -27,15 +27,14 @@ class DecoderConfig(Table, frozen=True):
     """As the encoder, in the decoder's own order: from the token side to the waveform.
 
     `norm_statistics` are those of the norms of the pooled views: over the whole clip, as published,
-    over what came so far ("running"), over the views of a frame ("frame"), or "none", without such
-    norms.
+    over what came so far ("running"), or "none", without such norms.
     """
 
     rates: Sizes
     dims: Sizes
     depths: Sizes
     last_layer: Literal["legacy", "dilation", "plain"] = "legacy"
-    norm_statistics: Literal["clip", "running", "frame", "none"] = "clip"
+    norm_statistics: Literal["clip", "running", "none"] = "clip"
 
     @model_validator(mode="after")
     def _check(self) -> Self:

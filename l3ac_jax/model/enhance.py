@@ -45,8 +45,8 @@ class EnhanceBlock(Layer):
     """Scales each channel by 1 + a mix of the trends of channel 0, normed.
 
     The norm is an InstanceNorm, as published over the whole clip ("clip"), which makes every output
-    frame depend on every input frame; over the frames so far ("running", a frame weighing 1/e after
-    `memory` frames); or it is over the trends of a frame ("frame"), or there is none ("none").
+    frame depend on every input frame; or over the frames so far ("running", a frame weighing 1/e
+    after `memory` frames); or there is none ("none").
     """
 
     channels: int
@@ -96,8 +96,6 @@ class EnhanceBlock(Layer):
         if past is not None:
             past, means, variances = ops.running_statistics(signals, real, self.memory, past)
             return past, [(means[..., k], variances[..., k]) for k in range(len(trends))]
-        if self.statistics == "frame":
-            return None, [(signals.mean(axis=-1), signals.var(axis=-1))] * len(trends)
         return None, None
 
     def _scaled(self, x: Frames, trends: list[Signal], moments: Moments | None) -> Frames:

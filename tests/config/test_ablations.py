@@ -59,7 +59,6 @@ def test_the_set_is_complete():
         "causal": [True, "running"],
         "causal_20": [True, 20.0, "running"],
         "causal_40": [True, 40.0, "running"],
-        "causal_frame_norm": [True, "frame"],
         "causal_no_norm": [True, "none"],
     }
 
@@ -94,7 +93,6 @@ def test_networks_have_the_parameters_of_the_published_one():
         "full_attention",
         "convnext_grn",
         "causal",
-        "causal_frame_norm",
         "causal_no_norm",
     ):
         assert shapes(FILES[name]) == published, name

@@ -41,9 +41,7 @@ DECODER = DecoderConfig(rates=(2, 3), dims=(6, 4, 4), depths=(1, 1, 1))
 COMPRESSED = TransformerConfig(encoder_depth=3, decoder_depth=3, window_size=4, compress_rate=2)
 CONVNEXT_V2 = BlockOptions(grn="convnext_v2")
 CAUSAL, SOON = BlockOptions(look_ahead=0), BlockOptions(look_ahead=7)
-RUNNING, FRAME, NO_NORM = (
-    {"statistics": kind, "memory": 20.0} for kind in ("running", "frame", "none")
-)
+RUNNING, NO_NORM = ({"statistics": kind, "memory": 20.0} for kind in ("running", "none"))
 RUNNING_DECODER = DECODER.model_copy(update={"norm_statistics": "running"})
 # name: (layer, input channels or None for a waveform, output frames per input frame)
 LAYERS = {
@@ -87,7 +85,6 @@ LAYERS = {
     "causal legacy unit": (LegacyUnit(4, 3, CAUSAL), 4, 1),
     "enhance block, running": (EnhanceBlock(4, TPOOLING, **RUNNING), 4, 1),
     "causal enhance block": (EnhanceBlock(4, TPOOLING, CAUSAL, **RUNNING), 4, 1),
-    "enhance block, normed by frame": (EnhanceBlock(4, TPOOLING, CAUSAL, **FRAME), 4, 1),
     "enhance block without norm": (EnhanceBlock(4, TPOOLING, SOON, **NO_NORM), 4, 1),
     "causal encoder": (Encoder(ENCODER, 8, TPOOLING, CAUSAL), None, 1 / 6),
     "encoder with some look-ahead": (Encoder(ENCODER, 8, TPOOLING, SOON), None, 1 / 6),
