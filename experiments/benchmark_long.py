@@ -61,7 +61,8 @@ def run_side(options: Options) -> None:
     codec = L3AC(config, random_params(config, 0))
     pieces = options.side == "pieces"
     limit = 0 if pieces else float("inf")
-    codec.is_long = lambda samples: samples > limit  # whatever is the default
+    # Whatever are the defaults.
+    codec.is_long = codec.encodes_in_blocks = lambda samples: samples > limit
     seconds = round(options.minutes[0] * 60)
     block = speech(BLOCK_SECONDS, codec.sample_rate)
     warm = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Protocol
 
@@ -10,7 +11,8 @@ from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
 from l3ac_jax.codec.checks import checked_audio, require_finite
-from l3ac_jax.codec.long.encoding import LongEncoder
+from l3ac_jax.codec.long.encoding import BlockEncoder
+from l3ac_jax.codec.streaming.steps import Encoded
 from l3ac_jax.errors import ArgumentError
 
 __all__ = ["ChunkedEncoder"]
@@ -20,16 +22,16 @@ class ChunkCodec(Protocol):
     """What this needs of a codec."""
 
     @cached_property
-    def long_encoder(self) -> LongEncoder:
-        """For clips that are long."""
+    def block_encoder(self) -> BlockEncoder:
+        """For clips that are encoded in blocks."""
         ...
 
-    def is_long(self, samples: int) -> bool:
-        """Whether a clip of so many samples is coded in pieces."""
+    def encodes_in_blocks(self, samples: int) -> bool:
+        """Whether a clip of so many samples is."""
         ...
 
     def encode(self, audio: Float[ArrayLike, "B T"]) -> Int[Array, "B N"]:
-        """Tokens of clips that are not long."""
+        """Tokens of clips that are not."""
         ...
 
 
@@ -65,18 +67,20 @@ class ChunkedEncoder:
         self._samples += piece.shape[1]
         if self._streams is None:
             self._waiting.append(piece)
-            if not self._codec.is_long(self._samples):
+            if not self._codec.encodes_in_blocks(self._samples):
                 return self._joined([])
-            self._streams = [self._codec.long_encoder.start() for _ in range(self._channels)]
+            self._streams = [self._codec.block_encoder.start() for _ in range(self._channels)]
             piece, self._waiting = np.concatenate(self._waiting, axis=1), []
         pairs = zip(self._streams, piece, strict=True)
-        return self._joined([[part.tokens for part in stream.push(row)] for stream, row in pairs])
+        return self._joined(
+            [[part.tokens[0] for part in stream.push(row)] for stream, row in pairs]
+        )
 
     def finish(self) -> Int[np.ndarray, "C N"]:
         """The tokens that are left, after the last piece. Raises ValueError if there was none."""
         if self._streams is not None:
             streams, self._streams = self._streams, None
-            return self._joined([[part.tokens for part in s.finish()] for s in streams])
+            return self._joined([_rows(stream.finish()) for stream in streams])
         if not self._waiting:
             raise ArgumentError("no audio was pushed; at least one sample is needed")
         waiting, self._waiting = np.concatenate(self._waiting, axis=1), []
@@ -87,3 +91,8 @@ class ChunkedEncoder:
         empty = np.zeros(0, np.int32)
         rows = [np.concatenate([empty, *parts]) for parts in channels or [[]] * self._channels]
         return np.stack(rows)
+
+
+def _rows(parts: Iterable[Encoded]) -> list[np.ndarray]:
+    """The tokens of one channel."""
+    return [part.tokens[0] for part in parts]

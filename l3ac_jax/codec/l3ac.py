@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -30,7 +30,7 @@ from l3ac_jax.codec.chunks import ChunkedEncoder
 from l3ac_jax.codec.files import decode_file, encode_file
 from l3ac_jax.codec.folded import FoldedParams
 from l3ac_jax.codec.long.decoding import LongDecoder
-from l3ac_jax.codec.long.encoding import LongEncoder
+from l3ac_jax.codec.long.encoding import BlockEncoder
 from l3ac_jax.codec.long.piecewise import PiecewiseDecoder
 from l3ac_jax.codec.long.stepping import SteppedDecoder
 from l3ac_jax.codec.padded import PaddedClips
@@ -41,17 +41,30 @@ from l3ac_jax.codec.streaming.codec import StreamingCodec
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.errors import ArgumentError
 from l3ac_jax.model.network import Network
+from l3ac_jax.model.ops.backend import lowerings
 from l3ac_jax.model.precision import Precision
 from l3ac_jax.model.reach import Span
 from l3ac_jax.tokens.format import EncodedAudio
 
 __all__ = ["L3AC", "ChunkedEncoder"]
 
-# Longer clips are coded in pieces. On a CPU, one pass through 39.8 s, which is a bucket, takes
+# Longer clips are decoded in pieces. On a CPU, one pass through 39.8 s, which is a bucket, takes
 # 1.5 GB, through 63 s 1.8 GB, and pieces take 1.1 GB; the commands take two clips at a time.
-# Encoding takes the same time, decoding twice the time.
+# Decoding takes twice the time.
 LONG_SECONDS = 39.8
-LONG_PARTS = ("encoder", "decoder")
+
+
+class Blocks(NamedTuple):
+    """Clips of more than `above` seconds are encoded in blocks of `seconds`."""
+
+    above: float
+    seconds: float
+
+
+# Of one pass, blocks take 0.7 (`base`, 20 s, two cores) to 1.0 (2 s); 4.1 s is above a bucket. On
+# an accelerator each block would wait for the one before, and a pass is as long as memory allows.
+BLOCKS = {"in blocks": Blocks(4.1, 1.2), "one pass": Blocks(LONG_SECONDS, 12.0)}
+ENCODER, DECODER = "block encoder", "long decoder"
 
 
 class L3AC(StreamingCodec):
@@ -145,34 +158,57 @@ class L3AC(StreamingCodec):
         return all(reach.bounded for reach in reaches)
 
     def is_long(self, samples: int) -> bool:
-        """Whether a clip of so many samples is coded in pieces, with less memory.
+        """Whether a clip of so many samples is decoded in pieces, with less memory.
 
-        The audio is the same but for float32 rounding, and so are the tokens: one can differ where
-        a value lies within rounding of the boundary between two levels. Decoding takes twice the
-        time.
+        The audio is the same but for float32 rounding. It takes twice the time.
         """
         return self.has_bounds and samples > LONG_SECONDS * self.sample_rate
 
+    def encodes_in_blocks(self, samples: int) -> bool:
+        """Whether a clip of so many samples is encoded in blocks of one size.
+
+        All that are have the same tokens to the last bit at any length. They are those of one pass,
+        but where a value lies within float32 rounding of the boundary between two levels.
+        """
+        return self.has_bounds and samples > self._blocks.above * self.sample_rate
+
+    @property
+    def _blocks(self) -> Blocks:
+        return BLOCKS[lowerings().long_clips]
+
     def is_compiled(self, samples: int) -> bool:
         """Whether one clip of so many samples is encoded and decoded without compiling first."""
-        if self.is_long(samples):
-            return all(part in self._programs.compiled for part in LONG_PARTS)
-        return self._padded.is_compiled(samples)
+        compiled, padded = self._programs.compiled, self._padded
+        encodes = (
+            ENCODER in compiled
+            if self.encodes_in_blocks(samples)
+            else padded.encodes_without_compiling(samples)
+        )
+        decodes = (
+            DECODER in compiled
+            if self.is_long(samples)
+            else padded.decodes_without_compiling(samples)
+        )
+        return encodes and decodes
 
     @cached_property
-    def long_encoder(self) -> LongEncoder:
-        """The encoder for clips that are long."""
-        return self._long(LONG_PARTS[0], LongEncoder)
+    def block_encoder(self) -> BlockEncoder:
+        """The encoder for clips that are encoded in blocks."""
+        seconds = self._blocks.seconds
+        block = max(1, round(seconds * self.frame_rate))
+        return self._programs.compiled.run(
+            ENCODER,
+            lambda: self._say(f"compiling the encoder for blocks of {seconds:g} s of audio"),
+            lambda: BlockEncoder(self._step_programs, self._folded, block),
+        )
 
     @cached_property
     def _long_decoder(self) -> PiecewiseDecoder:
         of_clip = self.config.decoder.norm_statistics == "clip"
-        return self._long(LONG_PARTS[1], LongDecoder if of_clip else SteppedDecoder)
-
-    def _long(self, part: str, kind: Callable[..., Any]) -> Any:
+        kind = LongDecoder if of_clip else SteppedDecoder
         return self._programs.compiled.run(
-            part,
-            lambda: self._say(f"compiling the {part} for long recordings"),
+            DECODER,
+            lambda: self._say("compiling the decoder for long recordings"),
             lambda: kind(self.config, self._folded, self._programs),
         )
 
@@ -233,8 +269,8 @@ class L3AC(StreamingCodec):
         if sample_rate is not None:
             samples, counts = at_rate(samples, counts, sample_rate, self.sample_rate)
         frames = -(-samples.shape[1] // self.hop_length)
-        if self.is_long(samples.shape[1]):
-            outputs = self.long_encoder.encode_batch(samples, counts)
+        if self.encodes_in_blocks(samples.shape[1]):
+            outputs = self.block_encoder.encode_batch(samples, counts)
         else:
             outputs = self._padded.encode(samples, counts, self._say)
         valid = -(-counts // self.hop_length)

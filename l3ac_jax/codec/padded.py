@@ -56,11 +56,15 @@ class PaddedClips:
         padded = _padded(values, self._bucket(values.shape[1]))
         return self._run("decoder", function, padded, lengths, say)
 
-    def is_compiled(self, samples: int) -> bool:
-        """Whether one clip of so many samples is encoded and decoded without compiling first."""
+    def encodes_without_compiling(self, samples: int) -> bool:
+        """Whether one clip of so many samples does."""
+        hop = self._config.hop_length
+        return ("encoder", 1, self._bucket(-(-samples // hop)) * hop) in self._compiled
+
+    def decodes_without_compiling(self, samples: int) -> bool:
+        """Whether one clip of so many samples does."""
         frames = self._bucket(-(-samples // self._config.hop_length))
-        encoder, decoder = ("encoder", 1, frames * self._config.hop_length), ("decoder", 1, frames)
-        return encoder in self._compiled and decoder in self._compiled
+        return ("decoder", 1, frames) in self._compiled
 
     def _bucket(self, frames: int) -> int:
         return bucket_tokens(frames, self._config.frame_rate)

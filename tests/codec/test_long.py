@@ -3,9 +3,7 @@
 import errno
 import itertools
 import os
-from functools import partial
 
-import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,11 +13,10 @@ from l3ac_jax.codec import l3ac as codec_module
 from l3ac_jax.codec.chunks import ChunkedEncoder
 from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.codec.long import decoding as long_decoding
-from l3ac_jax.codec.long import encoding as long_encoding
 from l3ac_jax.codec.long.pieces import Geometry, Own, Pieces
 from l3ac_jax.codec.long.spool import Spool
 from l3ac_jax.errors import SpoolError
-from l3ac_jax.model.network import Network
+from l3ac_jax.model.ops.backend import ACCELERATOR, CPU, use_lowerings
 from l3ac_jax.model.reach import Span
 from tests.model.oracle import codec_of, shared_codec
 from tests.quick import rms, speech
@@ -37,11 +34,13 @@ SECONDS = 0.06
 
 def one_pass_and_pieces(name: str, monkeypatch) -> tuple[L3AC, L3AC]:
     """The same codec twice; the second takes everything in pieces of about 80 samples."""
-    for module in (long_encoding, long_decoding):
-        monkeypatch.setattr(module, "CONVOLUTION_SECONDS", 0.005)
-        monkeypatch.setattr(module, "TRANSFORMER_SECONDS", 0.005)
+    monkeypatch.setattr(long_decoding, "CONVOLUTION_SECONDS", 0.005)
+    monkeypatch.setattr(long_decoding, "TRANSFORMER_SECONDS", 0.005)
+    small = dict.fromkeys(codec_module.BLOCKS, codec_module.Blocks(0, 0.005))
+    monkeypatch.setattr(codec_module, "BLOCKS", small)
     whole = shared_codec(name)
     pieces = L3AC(whole.config, whole.params)
+    monkeypatch.setattr(whole, "encodes_in_blocks", lambda samples: False)
     monkeypatch.setattr(pieces, "is_long", lambda samples: True)
     return whole, pieces
 
@@ -60,23 +59,42 @@ def test_pieces_give_the_tokens_and_the_audio_of_one_pass(name, monkeypatch):
     assert rms(np.asarray(by_features) - whole.decode(tokens)) < AUDIO_RMS
 
 
-def test_features_of_a_published_size_are_in_pieces_what_they_are_in_one_pass(
-    as_for_a_user, monkeypatch
-):
+def test_of_any_length_what_two_clips_share_has_the_same_tokens_to_the_bit(monkeypatch):
+    """Blocks are one program: how long a clip is, and in which pieces it comes, changes nothing."""
+    codec = codec_of("baseline")
+    seconds = 0.02
+    monkeypatch.setattr(
+        codec_module, "BLOCKS", dict.fromkeys(codec_module.BLOCKS, codec_module.Blocks(0.1, 0.02))
+    )
+    codec = L3AC(codec.config, codec.params)
+    audio = speech(9000)
+    features, tokens = map(np.asarray, codec.encode_audio(audio))
+    for samples in (1700, 3001, 8999):
+        whole = samples // codec.hop_length
+        some, others = map(np.asarray, codec.encode_audio(audio[:, :samples]))
+        # Those at the end see zeros in place of what follows.
+        sure = whole - codec.encoder_lag
+        np.testing.assert_array_equal(others[:, :sure], tokens[:, :sure])
+        np.testing.assert_array_equal(some[:, :sure], features[:, :sure])
+    block = round(seconds * codec.frame_rate)
+    stream = codec.streaming_encoder(block=block)
+    parts = [stream.push(audio[:, at : at + 777]) for at in range(0, audio.shape[1], 777)]
+    np.testing.assert_array_equal(np.concatenate([*parts, stream.finish()], axis=1), tokens)
+
+
+def test_features_of_a_published_size_are_in_blocks_what_they_are_in_one_pass(as_for_a_user):
     """But for rounding: XLA adds up in an order that depends on the shape and the processor."""
-    monkeypatch.setattr(long_encoding, "CONVOLUTION_SECONDS", 2)
-    codec = codec_of("3kbps")
-    seconds, hop = 5, codec.config.encoder_hop
-    audio = speech(seconds * codec.sample_rate // hop * hop)
-    network = Network(codec.config, folded=True, blocked=True)
-    params = {"params": codec._folded()}
-    encode = jax.jit(partial(network.apply, method=lambda module, *x: module.encoder(*x)))
-    whole = np.asarray(encode(params, audio, np.array([audio.shape[1]])))[0]
-    encoder = codec.long_encoder
-    pieces = Pieces(encoder._samples, encoder._convolved)
-    parts = [*pieces.push(audio[0]), *pieces.finish()]
-    assert len(parts) > 1
-    np.testing.assert_allclose(np.concatenate(parts), whole, atol=SUMS)
+    audio = speech(5 * 16000)
+    with use_lowerings(CPU):
+        blocks = codec_of("3kbps")
+        assert blocks.encodes_in_blocks(audio.shape[1])
+        features, tokens = blocks.encode_audio(audio)
+    with use_lowerings(ACCELERATOR):
+        assert not blocks.encodes_in_blocks(audio.shape[1])
+        whole_features, whole_tokens = blocks.encode_audio(audio)
+    assert_same_tokens(blocks, audio, tokens, whole_tokens)
+    same = np.asarray(tokens == whole_tokens)
+    np.testing.assert_allclose(features[same], whole_features[same], atol=SUMS)
 
 
 def test_clips_of_a_batch_end_where_their_lengths_say(monkeypatch):
@@ -124,18 +142,16 @@ def test_short_recordings_take_one_pass_through_the_same_interface():
 
 def test_what_is_long_is_decided_by_the_length_and_only_for_models_with_bounds():
     codec = codec_of("baseline")
-    limit = codec_module.LONG_SECONDS * codec.sample_rate
-    assert codec.is_long(limit + 1)
-    assert not codec.is_long(limit)
-    assert not L3AC(ABLATED_CONFIGS["convnext_v2"], {}).is_long(limit + 1)
-
-
-def test_published_pieces_overlap_by_the_receptive_field():
-    """Token 103 of the 3kbps model sees samples up to 812 after its own; a window is 400 tokens."""
-    network = codec_of("3kbps").long_encoder
-    assert network._samples.future == 9 * 96  # 812 samples, in whole hops
-    assert network._frames.past == 400
-    assert network._frames.future == 0
+    unbounded = L3AC(ABLATED_CONFIGS["convnext_v2"], {})
+    for seconds, decides in [
+        (codec_module.LONG_SECONDS, L3AC.is_long),
+        (codec_module.BLOCKS["in blocks"].above, L3AC.encodes_in_blocks),
+    ]:
+        limit = round(seconds * codec.sample_rate)
+        with use_lowerings(CPU):
+            assert decides(codec, limit + 1)
+            assert not decides(codec, limit)
+            assert not decides(unbounded, limit + 1)
 
 
 @pytest.mark.parametrize(

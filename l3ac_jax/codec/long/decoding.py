@@ -23,7 +23,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from l3ac_jax.codec.long.encoding import CONVOLUTION_SECONDS, TRANSFORMER_SECONDS
 from l3ac_jax.codec.long.pieces import Geometry, Own, Pieces, Signal
 from l3ac_jax.codec.long.piecewise import PiecewiseDecoder, Values
 from l3ac_jax.codec.long.spool import Spool
@@ -35,6 +34,10 @@ from l3ac_jax.model.network import Network
 
 __all__ = ["LongDecoder"]
 
+# What a piece owns. Convolutions take some 25 MB a second and overlap by little; transformers take
+# little, and overlap by several windows.
+CONVOLUTION_SECONDS = 12
+TRANSFORMER_SECONDS = 30
 # What is kept between passes has at most so many values for each sample of the audio.
 KEPT_VALUES = 6
 PUSHED_TOKENS = 4096

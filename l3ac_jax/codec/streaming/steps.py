@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,15 @@ from l3ac_jax.model.network import Network
 from l3ac_jax.model.precision import PRODUCTS, Precision, Products, stated_products
 from l3ac_jax.model.streams import State
 
-__all__ = ["Steps"]
+__all__ = ["Encoded", "Steps"]
+
+
+class Encoded(NamedTuple):
+    """What an encoder makes of some hops of audio."""
+
+    features: Float[Any, "B n f"]
+    """quantized"""
+    tokens: Int[Any, "B n"]
 
 
 class Steps:
@@ -52,14 +60,25 @@ class Steps:
         real: Bool[Array, "B k*hop"] | None = None,
     ) -> tuple[State, Int[Array, "B k"]]:
         """The next state and tokens. `real` is False for samples that no clip has."""
+        state, encoded = self.encoded_step(params, state, audio, real)
+        return state, encoded.tokens
+
+    def encoded_step(
+        self,
+        params: Mapping[str, Any],
+        state: State,
+        audio: Float[Array, "B k*hop"],
+        real: Bool[Array, "B k*hop"] | None = None,
+    ) -> tuple[State, Encoded]:
+        """As `encoder_step`, with the quantized features."""
         hop = self.config.hop_length
         if audio.ndim != 2 or audio.shape[1] == 0 or audio.shape[1] % hop:
             raise ArgumentError(
                 f"a step takes audio of shape (clips, k · {hop}), whole hops: got {audio.shape}"
             )
         real = jnp.ones(audio.shape, bool) if real is None else real
-        state, (_, tokens) = self._apply(params, state, audio, real, method="encoder_step")
-        return state, tokens
+        state, outputs = self._apply(params, state, audio, real, method="encoder_step")
+        return state, Encoded(*outputs)
 
     def decoder_step(
         self,

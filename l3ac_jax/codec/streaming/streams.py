@@ -21,13 +21,13 @@ from l3ac_jax.codec.checks import (
 )
 from l3ac_jax.codec.programs import KEPT_CONFIGURATIONS, Program
 from l3ac_jax.codec.streaming.blocks import BlockStream
-from l3ac_jax.codec.streaming.steps import Steps
+from l3ac_jax.codec.streaming.steps import Encoded, Steps
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.errors import ArgumentError
 from l3ac_jax.model.decoder import ByStage
 from l3ac_jax.model.precision import Precision
 
-__all__ = ["StepPrograms", "StreamingDecoder", "StreamingEncoder"]
+__all__ = ["StepPrograms", "StreamingDecoder", "StreamingEncoder", "encoder_blocks"]
 
 
 class StepPrograms:
@@ -35,7 +35,7 @@ class StepPrograms:
 
     def __init__(self, config: CodecConfig, precision: Precision):
         self.steps = Steps(config, precision)
-        self.encode = StepProgram(self.steps.encoder_step, precision)
+        self.encode = StepProgram(self.steps.encoded_step, precision)
         self.decode = StepProgram(self.steps.decoder_step, precision)
         self.statistics = Program(self.steps.decoder_statistics, precision)
 
@@ -73,19 +73,44 @@ OF_DECODER = ("decoder", "decoder_transformer", "quantizer")
 
 
 class _Stream:
-    """The steps of one stream, whose state lies on the device."""
+    """The steps of one stream, whose state lies on the device; `take` what is used of outputs."""
 
     def __init__(
-        self, program: StepProgram, params: Mapping[str, Any], parts: tuple[str, ...], state: Any
+        self,
+        program: StepProgram,
+        params: Mapping[str, Any],
+        parts: tuple[str, ...],
+        state: Any,
+        take: Callable[[Any], Any] = lambda outputs: outputs,
     ):
+        self._take = take
         self._program = program
         self._params = {part: params[part] for part in parts if part in params}
         self._state = jax.tree.map(jnp.array, state)  # copies, which can be donated
 
-    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
+    def __call__(self, *inputs: np.ndarray) -> Any:
         compute = self._program(self._params, self._state, *inputs)
         self._state, outputs = compute(self._params, self._state, *inputs)
-        return np.asarray(outputs)
+        return jax.tree.map(np.asarray, self._take(outputs))
+
+
+def encoder_blocks(
+    programs: StepPrograms,
+    params: Mapping[str, Any],
+    batch: int,
+    block: int,
+    take: Callable[[Encoded], Any] = lambda outputs: outputs,
+) -> BlockStream:
+    """Audio of B clips through the encoder, `block` tokens at a time; `take` says what is wanted.
+
+    Whoever encodes in blocks of one size uses the same program, and gets the same to the last bit.
+    """
+    steps, hop = programs.steps, programs.steps.config.hop_length
+    # As many samples before the clip as let a block end with what its last token needs.
+    unreal = -steps.encoder_look_ahead % hop
+    state = steps.encoder_state(batch, unreal)
+    stream = _Stream(programs.encode, params, OF_ENCODER, state, take)
+    return BlockStream(stream, block * hop, steps.encoder_lag, unreal)
 
 
 class StreamingEncoder:
@@ -102,11 +127,7 @@ class StreamingEncoder:
         _check_sizes(batch, block)
         steps, hop = programs.steps, programs.steps.config.hop_length
         self._batch, self._hop, self._count = batch, hop, 0
-        # As many samples before the clip as let a block end with what its last token needs.
-        unreal = -steps.encoder_look_ahead % hop
-        state = steps.encoder_state(batch, unreal)
-        stream = _Stream(programs.encode, params, OF_ENCODER, state)
-        self._blocks = BlockStream(stream, block * hop, steps.encoder_lag, unreal)
+        self._blocks = encoder_blocks(programs, params, batch, block, lambda given: given.tokens)
         self._open = True
         self.latency: int = block * hop - 1 + steps.encoder_look_ahead
         """In samples: sample t is in the tokens when sample t + latency has been pushed."""

@@ -51,6 +51,9 @@ class Lowerings(NamedTuple):
     """
     rows: Literal["one by one", "together"]
     """Clips of a folder: on a CPU one keeps the cores busy, and more do not fit the cache."""
+    long_clips: Literal["in blocks", "one pass"]
+    """Encoding of clips of some seconds: a block that stays in the cache after the other, or all.
+    """
 
 
 CPU = Lowerings(
@@ -61,6 +64,7 @@ CPU = Lowerings(
     strided_spectra="groups",
     attention_heads="one by one",
     rows="one by one",
+    long_clips="in blocks",
 )
 ACCELERATOR = Lowerings(
     channel_sums="reduction",
@@ -70,6 +74,7 @@ ACCELERATOR = Lowerings(
     strided_spectra="convolution",
     attention_heads="together",
     rows="together",
+    long_clips="one pass",
 )
 
 _chosen: ContextVar[Lowerings | None] = ContextVar("lowerings", default=None)
