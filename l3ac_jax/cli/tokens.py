@@ -48,8 +48,8 @@ def tokens(
 
     OUT gets Arrow files, which Hugging Face datasets and l3ac_jax.open_tokens map into memory: a
     row for each channel of each recording, in the order of paths. Run again after it was stopped,
-    the command goes on behind the last complete file. What cannot be read, or is not whole, is
-    listed in OUT/failures.tsv, and the exit code is then 1.
+    the command goes on behind the last complete file; when all is there, it does nothing. What
+    cannot be read, or is not whole, is listed in OUT/failures.tsv, and the exit code is then 1.
 
     Args:
         input: Folder of audio files, with all folders below it.
@@ -62,13 +62,14 @@ def tokens(
     """
     form = "levels" if levels else "tokens"
     plan = plan_dataset(input, output, AUDIO_ENDINGS, form, shard_tokens, overwrite)
+    complete = plan.is_complete()
     for loop in plan.found.loops:
         note(f"{loop}: left out: it is a link to a folder that it is in")
     try:
         index = _write(plan, model, device)
     except KeyboardInterrupt:
         raise Interrupted(_state(output, overwrite)) from None
-    note(f"{output}: {_summary(index, model)}")
+    note(f"{output}: {'was complete already: ' if complete else ''}{_summary(index, model)}")
     for line in left_alone(plan.found.others):
         note(line)
     if not index.failures:

@@ -12,7 +12,7 @@ from l3ac_jax.errors import TokenDatasetError, UserError
 from l3ac_jax.system.locks import FolderInUseError, exclusive
 from l3ac_jax.system.trees import Found, check_trees, find_files, make_folder
 from l3ac_jax.tokens.dataset.index import Form, Index, describe, require_arrow
-from l3ac_jax.tokens.dataset.writer import LOCK, TokenWriter, check_target, clear
+from l3ac_jax.tokens.dataset.writer import LOCK, TokenWriter, check_target, clear, is_complete
 from l3ac_jax.tokens.format import EncodedAudio, TokenFormat
 
 __all__ = ["SHARD_TOKENS", "DatasetPlan", "plan_dataset"]
@@ -52,7 +52,9 @@ def plan_dataset(
     check_target(target, overwrite)
     found = find_files(source, endings)
     files = sorted(found.files, key=Path.as_posix)
-    return DatasetPlan(source, target, found, files, form, shard_tokens, overwrite)
+    plan = DatasetPlan(source, target, found, files, form, shard_tokens, overwrite)
+    plan.is_complete()  # or one of something else, which is refused
+    return plan
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,15 @@ class DatasetPlan:
     shard_tokens: int
     overwrite: bool
 
+    def is_complete(self) -> bool:
+        """Whether it is there already, if the model is the same. Raises TokenDatasetError."""
+        inputs = self._fingerprint()
+        return not self.overwrite and is_complete(self.target, self.form, self.shard_tokens, inputs)
+
     def write(self, name: str, format: TokenFormat, encode: Encode, report: Report) -> Index:
         """Write it, or go on where an earlier run ended; the tokens are of the codec `name`.
+
+        What is complete stays as it is, if it is whole.
 
         Raises TokenDatasetError, OutputError.
         """
@@ -78,6 +87,8 @@ class DatasetPlan:
             if self.overwrite:
                 clear(self.target)
             writer = TokenWriter(self.target, description, self.shard_tokens, inputs)
+            if writer.complete:
+                return writer.index
             for file, result, damage in self._in_order(encode, writer.files, report):
                 writer.add(file.as_posix(), result, damage)
             return writer.finish([self._unreadable(error) for error in self.found.unreadable])

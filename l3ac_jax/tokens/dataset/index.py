@@ -88,6 +88,8 @@ class Index(Description):
     failures: int = 0
     shards: tuple[Shard, ...] = ()
     unfinished: Unfinished | None = None
+    inputs: str | None = None
+    """of a complete dataset, as in `Unfinished`; datasets of earlier versions have none"""
 
     @property
     def description(self) -> Description:

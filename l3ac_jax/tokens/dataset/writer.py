@@ -19,6 +19,7 @@ from l3ac_jax.system.files import Temporary, complete_file
 from l3ac_jax.tokens.dataset.index import (
     INDEX,
     Description,
+    Form,
     Index,
     Shard,
     Unfinished,
@@ -32,7 +33,7 @@ from l3ac_jax.tokens.dataset.index import (
 )
 from l3ac_jax.tokens.format import EncodedAudio
 
-__all__ = ["FAILURES_FILE", "LOCK", "TokenWriter", "check_target", "clear"]
+__all__ = ["FAILURES_FILE", "LOCK", "TokenWriter", "check_target", "clear", "is_complete"]
 
 FAILURES_FILE = "failures.tsv"
 LOCK = ".lock"
@@ -54,11 +55,30 @@ def check_target(folder: Path, overwrite: bool) -> None:
             index = read_index(folder)
         except TokenDatasetError as error:
             raise TokenDatasetError(f"{error} (--overwrite begins anew)") from None
-        if index.unfinished is None:
-            raise TokenDatasetError(
-                f"{folder}: is complete already: rows {index.rows}, shards {len(index.shards)} "
-                "(--overwrite writes it anew)"
-            )
+        if index.unfinished is None and index.inputs is None:
+            raise _complete(folder, index)
+
+
+def is_complete(folder: Path, form: Form, shard_tokens: int, inputs: str) -> bool:
+    """Whether there is nothing left to do, as far as it is known without the model.
+
+    Raises TokenDatasetError for a complete dataset of another input or with other options.
+    """
+    if not (folder / INDEX).is_file():
+        return False
+    index = read_index(folder)
+    if index.unfinished is not None:
+        return False
+    if (index.form, index.shard_tokens, index.inputs) != (form, shard_tokens, inputs):
+        raise _complete(folder, index)
+    return True
+
+
+def _complete(folder: Path, index: Index) -> TokenDatasetError:
+    return TokenDatasetError(
+        f"{folder}: is complete already: rows {index.rows}, shards {len(index.shards)}, of another "
+        "input or with other options (--overwrite writes it anew)"
+    )
 
 
 def clear(folder: Path) -> None:
@@ -73,8 +93,9 @@ class TokenWriter:
     """Takes recordings one by one, in the order of the input, and writes a shard when it is full.
 
     A folder with an unfinished dataset of the same input and options is gone on with: `files` says
-    how many of the input are dealt with. `inputs` is a fingerprint of the input. Raises
-    TokenDatasetError where anything differs, OutputError where nothing can be written.
+    how many of the input are dealt with; with a complete one there is nothing to do (`complete`).
+    `inputs` is a fingerprint of the input. Raises TokenDatasetError where anything differs,
+    OutputError where nothing can be written.
     """
 
     def __init__(self, folder: Path, description: Description, shard_tokens: int, inputs: str):
@@ -88,9 +109,11 @@ class TokenWriter:
             self.index = _same_work(folder, read_index(folder), self.index)
         else:
             write_index(folder, self.index)
-        _remove_unnamed(folder, self.index)
         state = self.index.unfinished
-        assert state is not None
+        self.complete = state is None
+        if state is None:
+            return
+        _remove_unnamed(folder, self.index)
         self.files, self._inputs = state.files, state.inputs
         self._failures = list(state.failures)
         self._waiting: list[tuple[str, EncodedAudio]] = []
@@ -122,7 +145,8 @@ class TokenWriter:
             ):
                 table = csv.writer(file, delimiter="\t", lineterminator="\n")
                 table.writerows([("path", "reason"), *failures])
-        self.index = self.index.model_copy(update={"failures": len(failures), "unfinished": None})
+        done = {"failures": len(failures), "unfinished": None, "inputs": self._inputs}
+        self.index = self.index.model_copy(update=done)
         write_index(self._folder, self.index)
         return self.index
 
@@ -193,8 +217,7 @@ class TokenWriter:
 def _same_work(folder: Path, old: Index, new: Index) -> Index:
     """The old index if what it began is what is wanted. Raises TokenDatasetError."""
     assert new.unfinished is not None
-    if old.unfinished is None:  # it was not when this was checked
-        raise TokenDatasetError(f"{folder}: has been completed by another process")
+    inputs = old.inputs if old.unfinished is None else old.unfinished.inputs
     begun = f"{folder}: was begun with"
     anew = "(--overwrite begins anew)"
     # the name is not compared: one folder has many
@@ -208,7 +231,7 @@ def _same_work(folder: Path, old: Index, new: Index) -> Index:
         raise TokenDatasetError(f"{begun} {old.form}, not {new.form} {anew}")
     if old.shard_tokens != new.shard_tokens:
         raise TokenDatasetError(f"{begun} --shard-tokens {old.shard_tokens} {anew}")
-    if old.unfinished.inputs != new.unfinished.inputs:
+    if inputs != new.unfinished.inputs:
         raise TokenDatasetError(
             f"{begun} other files: names, sizes or times of change differ from those that are "
             f"there now {anew}"

@@ -151,8 +151,11 @@ def test_a_folder_where_everything_fails_is_an_empty_dataset(tmp_path):
 
 def test_a_complete_dataset_is_left_alone_unless_overwrite_is_given(source, tmp_path, undisturbed):
     target = tmp_path / "undisturbed"
-    with pytest.raises(TokenDatasetError, match=r"is complete already: rows 5, shards 3"):
-        write(source, target)
+    assert write(source, target) == read_index(target)  # the same command: nothing to do
+    assert files_of(target) == undisturbed
+    for options in ({"form": "levels"}, {"shard_tokens": 1000}):
+        with pytest.raises(TokenDatasetError, match=r"is complete already: rows 5, shards 3"):
+            write(source, target, **options)
     write(source, target, form="levels", shard_tokens=1000, overwrite=True)
     assert len(open_tokens(target).index.shards) == 1
     write(source, target, overwrite=True)
@@ -310,9 +313,24 @@ def test_the_command_line_says_what_is_wrong_in_one_line(run, audio_folder, tmp_
     capsys.readouterr()
     assert main(["tokens", str(audio_folder), str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err == (
-        f"l3ac-jax: error: {tmp_path / 'out'}: is complete already: rows 6, shards 3 "
-        "(--overwrite writes it anew)\n"
+        f"l3ac-jax: error: {tmp_path / 'out'}: is complete already: rows 6, shards 3, of another "
+        "input or with other options (--overwrite writes it anew)\n"
     )
+
+
+def test_the_same_command_after_its_end_is_no_mistake(command, audio_folder, tmp_path, capsys):
+    """Whoever starts it again after a kill cannot know that all was there."""
+    out = tmp_path / "out"
+    assert command(audio_folder, out) == 1  # empty.wav
+    whole = files_of(out)
+    capsys.readouterr()
+    assert command(audio_folder, out) == 1
+    assert f"{out}: was complete already: " in capsys.readouterr().err
+    assert files_of(out) == whole
+    shard = next(path for path in out.iterdir() if path.suffix == ".arrow")
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(TokenDatasetError, match=r"tokens-0000\d\.arrow"):
+        command(audio_folder, out)
 
 
 def test_what_is_not_whole_is_written_and_listed(command, audio_folder, tmp_path, capsys):
