@@ -64,7 +64,7 @@ class Blocks(NamedTuple):
 # Of one pass, blocks take 0.7 (`base`, 20 s, two cores) to 1.0 (2 s); 4.1 s is above a bucket. On
 # an accelerator each block would wait for the one before, and a pass is as long as memory allows.
 BLOCKS = {"in blocks": Blocks(4.1, 1.2), "one pass": Blocks(LONG_SECONDS, 12.0)}
-ENCODER, DECODER = "block encoder", "long decoder"
+LONG_DECODER = "long decoder"
 
 
 class L3AC(StreamingCodec):
@@ -82,8 +82,6 @@ class L3AC(StreamingCodec):
     Codecs of one configuration share what is compiled. They can be pickled, and used in threads and
     in processes that are spawned; in one that was forked after JAX had computed, ForkError is
     raised.
-
-    `on_compile`, when set, is called with a line of text before a new shape is compiled.
     """
 
     def __init__(
@@ -94,7 +92,6 @@ class L3AC(StreamingCodec):
         precision: Precision = "exact",
     ):
         super().__init__(config, params, name, precision)
-        self.on_compile: Callable[[str], None] | None = None
         programs = network_programs(config, precision)
         self._programs, self._folded = programs, FoldedParams(config, params)
         self._padded = PaddedClips(config, self._folded, programs)
@@ -180,12 +177,12 @@ class L3AC(StreamingCodec):
         """Whether one clip of so many samples is encoded and decoded without compiling first."""
         compiled, padded = self._programs.compiled, self._padded
         encodes = (
-            ENCODER in compiled
+            (1, self._block * self.hop_length) in self._step_programs.encode
             if self.encodes_in_blocks(samples)
             else padded.encodes_without_compiling(samples)
         )
         decodes = (
-            DECODER in compiled
+            LONG_DECODER in compiled
             if self.is_long(samples)
             else padded.decodes_without_compiling(samples)
         )
@@ -194,20 +191,18 @@ class L3AC(StreamingCodec):
     @cached_property
     def block_encoder(self) -> BlockEncoder:
         """The encoder for clips that are encoded in blocks."""
-        seconds = self._blocks.seconds
-        block = max(1, round(seconds * self.frame_rate))
-        return self._programs.compiled.run(
-            ENCODER,
-            lambda: self._say(f"compiling the encoder for blocks of {seconds:g} s of audio"),
-            lambda: BlockEncoder(self._step_programs, self._folded, block),
-        )
+        return BlockEncoder(self._step_programs, self._folded, self._block, self._say)
+
+    @property
+    def _block(self) -> int:
+        return max(1, round(self._blocks.seconds * self.frame_rate))
 
     @cached_property
     def _long_decoder(self) -> PiecewiseDecoder:
         of_clip = self.config.decoder.norm_statistics == "clip"
         kind = LongDecoder if of_clip else SteppedDecoder
         return self._programs.compiled.run(
-            DECODER,
+            LONG_DECODER,
             lambda: self._say("compiling the decoder for long recordings"),
             lambda: kind(self.config, self._folded, self._programs),
         )
@@ -313,7 +308,3 @@ class L3AC(StreamingCodec):
     def folded_params(self) -> dict[str, Any]:
         """The parameters as inference takes them: what `params` come to, multiplied out."""
         return self._folded()
-
-    def _say(self, line: str) -> None:
-        if self.on_compile is not None:
-            self.on_compile(line)

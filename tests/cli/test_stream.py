@@ -252,4 +252,5 @@ def test_audio_comes_out_while_more_goes_in_and_a_closed_pipe_ends_it(causal_fol
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
     assert "Traceback" not in said and "error" not in said
-    assert said.splitlines()[-1].startswith("l3ac-jax: latency")
+    # Beside what is compiled, where that takes a while.
+    assert sum(line.startswith("l3ac-jax: latency") for line in said.splitlines()) == 1

@@ -25,14 +25,20 @@ __all__ = ["BlockEncoder", "EncoderStream"]
 class BlockEncoder:
     """The encoder, for blocks of some tokens; `folded` gives the folded parameters."""
 
-    def __init__(self, programs: StepPrograms, folded: Callable[[], dict], block: int):
-        self._programs, self._folded, self._block = programs, folded, block
+    def __init__(
+        self,
+        programs: StepPrograms,
+        folded: Callable[[], dict],
+        block: int,
+        say: Callable[[str], None],
+    ):
+        self._programs, self._folded, self._block, self._say = programs, folded, block, say
         config = programs.steps.config
         self._hop, self._features = config.hop_length, config.feature_dim
 
     def start(self) -> EncoderStream:
         """For one channel."""
-        blocks = encoder_blocks(self._programs, self._folded(), 1, self._block)
+        blocks = encoder_blocks(self._programs, self._folded(), 1, self._block, self._say)
         return EncoderStream(blocks, self._hop)
 
     def encode_batch(

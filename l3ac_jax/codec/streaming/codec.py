@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import jax
@@ -32,6 +32,9 @@ class StreamingCodec(CodecModel):
     compiled once.
     """
 
+    on_compile: Callable[[str], None] | None = None
+    """when set, called with a line of text before a new shape is compiled"""
+
     @property
     def folded_params(self) -> dict[str, Any]:
         """The parameters as inference takes them: what `params` come to, multiplied out."""
@@ -42,7 +45,7 @@ class StreamingCodec(CodecModel):
 
         Raises StreamingError (a ValueError) for models that see the whole clip or all of its past.
         """
-        return StreamingEncoder(self._step_programs, self.folded_params, batch, block)
+        return StreamingEncoder(self._step_programs, self.folded_params, self._say, batch, block)
 
     def streaming_decoder(
         self,
@@ -64,14 +67,18 @@ class StreamingCodec(CodecModel):
                 f"(decoder.norm_statistics = {self.config.decoder.norm_statistics!r})"
             )
         if statistics == "running":
-            return StreamingDecoder(self._running_programs, self.folded_params, batch, block)
+            return StreamingDecoder(
+                self._running_programs, self.folded_params, self._say, batch, block
+            )
         if statistics is None and of_clip:
             raise StreamingError(
                 "the decoder of this model norms by statistics over the whole clip, which a stream "
                 "does not know: give statistics='running' (over what came so far) or those of "
                 "another clip, from decoder_statistics(tokens); either is an approximation"
             )
-        return StreamingDecoder(self._step_programs, self.folded_params, batch, block, statistics)
+        return StreamingDecoder(
+            self._step_programs, self.folded_params, self._say, batch, block, statistics
+        )
 
     def decoder_statistics(self, tokens: Int[ArrayLike, "B N"]) -> ByStage:
         """Means and variances over each clip that the decoder's norms take, by stage."""
@@ -126,6 +133,10 @@ class StreamingCodec(CodecModel):
         Pure, as `encoder_step`. Takes tokens or quantized features; tokens are not checked.
         """
         return self._step_programs.steps.decoder_step(params, state, tokens, real)
+
+    def _say(self, line: str) -> None:
+        if self.on_compile is not None:
+            self.on_compile(line)
 
     @property
     def _step_programs(self) -> StepPrograms:

@@ -30,33 +30,50 @@ from l3ac_jax.model.precision import Precision
 __all__ = ["StepPrograms", "StreamingDecoder", "StreamingEncoder", "encoder_blocks"]
 
 
+Say = Callable[[str], None]
+
+
 class StepPrograms:
     """The steps of a configuration, compiled once for each number of clips and tokens."""
 
     def __init__(self, config: CodecConfig, precision: Precision):
         self.steps = Steps(config, precision)
-        self.encode = StepProgram(self.steps.encoded_step, precision)
-        self.decode = StepProgram(self.steps.decoder_step, precision)
+        self.encode = StepProgram(
+            "encoder", self.steps.encoded_step, precision, 1 / config.sample_rate
+        )
+        self.decode = StepProgram(
+            "decoder", self.steps.decoder_step, precision, 1 / config.frame_rate
+        )
         self.statistics = Program(self.steps.decoder_statistics, precision)
 
 
 class StepProgram:
-    """A step, compiled for each shape of what it takes."""
+    """A step, compiled for each shape of what it takes: frames of so many `seconds`."""
 
-    def __init__(self, step: Callable[..., Any], precision: Precision):
+    def __init__(self, name: str, step: Callable[..., Any], precision: Precision, seconds: float):
+        self._name, self._seconds = name, seconds
         # The state is never used again: what it holds is changed in place.
         self._program = Program(step, precision, donated=(1,))
         self._compiled: dict[tuple[int, ...], Callable[..., Any]] = {}
         self._compiling = threading.Lock()
 
+    def __contains__(self, shape: tuple[int, ...]) -> bool:
+        """Whether it is compiled for this shape of the first input."""
+        return shape in self._compiled
+
     def __call__(
-        self, params: Mapping[str, Any], state: Any, *inputs: np.ndarray
+        self, say: Say, params: Mapping[str, Any], state: Any, *inputs: np.ndarray
     ) -> Callable[..., Any]:
-        """The program for such arguments; what they are, the shape of the first input says."""
+        """The program for such arguments; what they are, the shape of the first input says.
+
+        `say` is called with a line of text before it is compiled.
+        """
         shape = inputs[0].shape
         if shape not in self._compiled:
             with self._compiling:
                 if shape not in self._compiled:
+                    block = shape[1] * self._seconds
+                    say(f"compiling the {self._name} for blocks of {block:.3g} s of audio")
                     self._compiled[shape] = self._program.compiled(params, state, *inputs)
         return self._compiled[shape]
 
@@ -81,15 +98,16 @@ class _Stream:
         params: Mapping[str, Any],
         parts: tuple[str, ...],
         state: Any,
+        say: Say,
         take: Callable[[Any], Any] = lambda outputs: outputs,
     ):
-        self._take = take
+        self._take, self._say = take, say
         self._program = program
         self._params = {part: params[part] for part in parts if part in params}
         self._state = jax.tree.map(jnp.array, state)  # copies, which can be donated
 
     def __call__(self, *inputs: np.ndarray) -> Any:
-        compute = self._program(self._params, self._state, *inputs)
+        compute = self._program(self._say, self._params, self._state, *inputs)
         self._state, outputs = compute(self._params, self._state, *inputs)
         return jax.tree.map(np.asarray, self._take(outputs))
 
@@ -99,6 +117,7 @@ def encoder_blocks(
     params: Mapping[str, Any],
     batch: int,
     block: int,
+    say: Say,
     take: Callable[[Encoded], Any] = lambda outputs: outputs,
 ) -> BlockStream:
     """Audio of B clips through the encoder, `block` tokens at a time; `take` says what is wanted.
@@ -109,7 +128,7 @@ def encoder_blocks(
     # As many samples before the clip as let a block end with what its last token needs.
     unreal = -steps.encoder_look_ahead % hop
     state = steps.encoder_state(batch, unreal)
-    stream = _Stream(programs.encode, params, OF_ENCODER, state, take)
+    stream = _Stream(programs.encode, params, OF_ENCODER, state, say, take)
     return BlockStream(stream, block * hop, steps.encoder_lag, unreal)
 
 
@@ -122,12 +141,19 @@ class StreamingEncoder:
     """
 
     def __init__(
-        self, programs: StepPrograms, params: Mapping[str, Any], batch: int = 1, block: int = 1
+        self,
+        programs: StepPrograms,
+        params: Mapping[str, Any],
+        say: Say,
+        batch: int = 1,
+        block: int = 1,
     ):
         _check_sizes(batch, block)
         steps, hop = programs.steps, programs.steps.config.hop_length
         self._batch, self._hop, self._count = batch, hop, 0
-        self._blocks = encoder_blocks(programs, params, batch, block, lambda given: given.tokens)
+        self._blocks = encoder_blocks(
+            programs, params, batch, block, say, lambda given: given.tokens
+        )
         self._open = True
         self.latency: int = block * hop - 1 + steps.encoder_look_ahead
         """In samples: sample t is in the tokens when sample t + latency has been pushed."""
@@ -177,6 +203,7 @@ class StreamingDecoder:
         self,
         programs: StepPrograms,
         params: Mapping[str, Any],
+        say: Say,
         batch: int = 1,
         block: int = 1,
         statistics: ByStage | None = None,
@@ -186,7 +213,7 @@ class StreamingDecoder:
         self._batch, self._hop, self._count = batch, config.hop_length, 0
         self._size = config.codebook_size
         state = steps.decoder_state(batch, statistics)
-        stream = _Stream(programs.decode, params, OF_DECODER, state)
+        stream = _Stream(programs.decode, params, OF_DECODER, state, say)
         self._blocks = BlockStream(stream, block, steps.decoder_lag)
         self._open = True
         self.latency: int = block * self._hop - 1 + steps.decoder_lag

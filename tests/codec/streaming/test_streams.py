@@ -184,6 +184,22 @@ def test_steps_inside_a_scan_encode_and_decode():
         assert decoded.shape == audio.shape
 
 
+def test_a_block_is_announced_before_it_is_compiled():
+    causal, block = L3AC(CONFIGS["causal"], codec("causal").params), 11  # which no other test has
+    lines: list[str] = []
+    causal.on_compile = lines.append
+    for _ in range(2):
+        encoder, decoder = (
+            causal.streaming_encoder(block=block),
+            causal.streaming_decoder(block=block),
+        )
+        decoder.push(encoder.push(speech(3 * block * causal.hop_length)))
+    seconds = f"{block * causal.hop_length / causal.sample_rate:.3g} s"
+    assert lines == [
+        f"compiling the {part} for blocks of {seconds} of audio" for part in ("encoder", "decoder")
+    ]
+
+
 def test_mistakes_are_named():
     stream = codec("causal").streaming_encoder()
     for wrong, words in [
