@@ -26,7 +26,7 @@ from l3ac_jax.cli.stream import (
     checked_statistics,
     latency_line,
 )
-from l3ac_jax.config import DEFAULT_MODEL
+from l3ac_jax.config import DEFAULT_STREAMING_MODEL
 from l3ac_jax.errors import ArgumentError, AudioError, PlatformError
 from l3ac_jax.system.packages import needs_extra
 
@@ -42,7 +42,7 @@ METER_WIDTH, METER_DB = 20, 60
 
 
 def live(
-    model: Model = DEFAULT_MODEL,
+    model: Model = DEFAULT_STREAMING_MODEL,
     block: Block = 4,
     statistics: Statistics = None,
     input: SoundDevice = None,

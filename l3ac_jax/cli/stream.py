@@ -35,7 +35,7 @@ from l3ac_jax.cli.standard_input import (
     rate_converter,
     reading,
 )
-from l3ac_jax.config import DEFAULT_MODEL
+from l3ac_jax.config import DEFAULT_STREAMING_MODEL
 from l3ac_jax.errors import ArgumentError, BitstreamError, StreamingError
 from l3ac_jax.tokens.bitstream import raw
 from l3ac_jax.tokens.format import check_exchangeable
@@ -56,7 +56,7 @@ app = tyro.extras.SubcommandApp()
 
 @app.command
 def encode(
-    model: Model = DEFAULT_MODEL,
+    model: Model = DEFAULT_STREAMING_MODEL,
     format: Format = "s16le",
     rate: Rate = None,
     channels: Channels = None,
@@ -148,7 +148,7 @@ def decode(
 
 @app.command
 def loopback(
-    model: Model = DEFAULT_MODEL,
+    model: Model = DEFAULT_STREAMING_MODEL,
     format: Format = "s16le",
     rate: Rate = None,
     channels: Channels = None,

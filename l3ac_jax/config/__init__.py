@@ -33,6 +33,7 @@ from l3ac_jax.errors import ConfigError
 __all__ = [
     "BUNDLED",
     "DEFAULT_MODEL",
+    "DEFAULT_STREAMING_MODEL",
     "NAMED",
     "PUBLISHED",
     "CodecConfig",
@@ -50,9 +51,10 @@ __all__ = [
 ]
 
 PUBLISHED = ("0k75bps", "1kbps", "1k5bps", "3kbps")
-BUNDLED = ("base", "small")  # with their weights in this package
+BUNDLED = ("base", "small", "stream")  # with their weights in this package
 NAMED = (*BUNDLED, *PUBLISHED)
 DEFAULT_MODEL = "base"
+DEFAULT_STREAMING_MODEL = "stream"  # which decodes while it comes, as it is
 
 
 class ExperimentConfig(Table, frozen=True):

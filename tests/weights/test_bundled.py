@@ -9,7 +9,8 @@ import pytest
 import l3ac_jax
 from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.cli.demo import CLIPS
-from l3ac_jax.config import BUNDLED, DEFAULT_MODEL, named_config
+from l3ac_jax.codec.streaming.loopback import Loopback
+from l3ac_jax.config import BUNDLED, DEFAULT_MODEL, DEFAULT_STREAMING_MODEL, named_config
 from l3ac_jax.metrics.speech import stoi
 from l3ac_jax.weights.file import load_model_file
 from l3ac_jax.weights.sources import BUNDLED_FOLDER, list_models
@@ -28,6 +29,7 @@ def no_network(monkeypatch):
 
 def test_the_default_model_is_bundled():
     assert DEFAULT_MODEL in BUNDLED
+    assert DEFAULT_STREAMING_MODEL in BUNDLED
     assert all(list_models()[name] == "bundled" for name in BUNDLED)
 
 
@@ -62,3 +64,13 @@ def test_speech_can_be_understood(clip, name, least, no_network):
     audio = read_audio(str(files("l3ac_jax") / "assets" / clip.asset)).samples[:1]
     decoded = l3ac_jax.get_model(name).reconstruct(audio)
     assert stoi(audio[0], decoded[0], 16000) > least
+
+
+def test_the_model_of_streams_decodes_while_tokens_come(no_network):
+    codec = l3ac_jax.get_model(DEFAULT_STREAMING_MODEL)
+    loopback = Loopback(codec)
+    assert 1000 * loopback.latency / codec.sample_rate <= 20
+    audio = read_audio(str(files("l3ac_jax") / "assets" / CLIPS[0].asset)).samples[:1, :8000]
+    parts = [loopback.push(audio[:, at : at + 1600]) for at in range(0, 8000, 1600)]
+    decoded = np.concatenate([*parts, loopback.finish()], axis=1)
+    np.testing.assert_allclose(decoded, codec.reconstruct(audio), atol=1e-4)  # float32, other sums
