@@ -62,14 +62,13 @@ def tokens(
     """
     form = "levels" if levels else "tokens"
     plan = plan_dataset(input, output, AUDIO_ENDINGS, form, shard_tokens, overwrite)
-    complete = plan.is_complete()
     for loop in plan.found.loops:
         note(f"{loop}: left out: it is a link to a folder that it is in")
     try:
         index = _write(plan, model, device)
     except KeyboardInterrupt:
         raise Interrupted(_state(output, overwrite)) from None
-    note(f"{output}: {'was complete already: ' if complete else ''}{_summary(index, model)}")
+    note(f"{output}: {'was complete already: ' if plan.complete else ''}{_summary(index, model)}")
     for line in left_alone(plan.found.others):
         note(line)
     if not index.failures:

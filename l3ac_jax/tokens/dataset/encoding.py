@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from l3ac_jax.errors import TokenDatasetError, UserError
@@ -53,7 +54,7 @@ def plan_dataset(
     found = find_files(source, endings)
     files = sorted(found.files, key=Path.as_posix)
     plan = DatasetPlan(source, target, found, files, form, shard_tokens, overwrite)
-    plan.is_complete()  # or one of something else, which is refused
+    _ = plan.complete  # or a dataset of something else, which is refused
     return plan
 
 
@@ -69,10 +70,12 @@ class DatasetPlan:
     shard_tokens: int
     overwrite: bool
 
-    def is_complete(self) -> bool:
+    @cached_property
+    def complete(self) -> bool:
         """Whether it is there already, if the model is the same. Raises TokenDatasetError."""
-        inputs = self._fingerprint()
-        return not self.overwrite and is_complete(self.target, self.form, self.shard_tokens, inputs)
+        if self.overwrite:
+            return False
+        return is_complete(self.target, self.form, self.shard_tokens, self._inputs)
 
     def write(self, name: str, format: TokenFormat, encode: Encode, report: Report) -> Index:
         """Write it, or go on where an earlier run ended; the tokens are of the codec `name`.
@@ -82,11 +85,10 @@ class DatasetPlan:
         Raises TokenDatasetError, OutputError.
         """
         description = describe(name, format, self.form)
-        inputs = self._fingerprint()
         with self._locked():
             if self.overwrite:
                 clear(self.target)
-            writer = TokenWriter(self.target, description, self.shard_tokens, inputs)
+            writer = TokenWriter(self.target, description, self.shard_tokens, self._inputs)
             if writer.complete:
                 return writer.index
             for file, result, damage in self._in_order(encode, writer.files, report):
@@ -149,8 +151,9 @@ class DatasetPlan:
         if group:
             yield group
 
-    def _fingerprint(self) -> str:
-        """Differs between inputs: by names, sizes and times of change of the files."""
+    @cached_property
+    def _inputs(self) -> str:
+        """A fingerprint of the input: names, sizes and times of change of the files."""
         digest = hashlib.sha256()
         for file in self.files:
             size, changed = _size(self.source / file), 0
