@@ -72,9 +72,7 @@ class ChunkedEncoder:
             self._streams = [self._codec.block_encoder.start() for _ in range(self._channels)]
             piece, self._waiting = np.concatenate(self._waiting, axis=1), []
         pairs = zip(self._streams, piece, strict=True)
-        return self._joined(
-            [[part.tokens[0] for part in stream.push(row)] for stream, row in pairs]
-        )
+        return self._joined([_rows(stream.push(row[None])) for stream, row in pairs])
 
     def finish(self) -> Int[np.ndarray, "C N"]:
         """The tokens that are left, after the last piece. Raises ValueError if there was none."""

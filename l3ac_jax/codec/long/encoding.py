@@ -10,16 +10,15 @@ one pass too (experiments/benchmark_blocks.py; docs/streaming.md has figures).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from l3ac_jax.codec.streaming.blocks import BlockStream
 from l3ac_jax.codec.streaming.steps import Encoded
-from l3ac_jax.codec.streaming.streams import StepPrograms, encoder_blocks
+from l3ac_jax.codec.streaming.streams import EncoderBlocks, StepPrograms
 
-__all__ = ["BlockEncoder", "EncoderStream"]
+__all__ = ["BlockEncoder"]
 
 
 class BlockEncoder:
@@ -36,10 +35,9 @@ class BlockEncoder:
         config = programs.steps.config
         self._hop, self._features = config.hop_length, config.feature_dim
 
-    def start(self) -> EncoderStream:
-        """For one channel."""
-        blocks = encoder_blocks(self._programs, self._folded(), 1, self._block, self._say)
-        return EncoderStream(blocks, self._hop)
+    def start(self) -> EncoderBlocks:
+        """For one channel; gives parts (`Encoded`) of one clip, in order."""
+        return EncoderBlocks(self._programs, self._folded(), 1, self._block, self._say)
 
     def encode_batch(
         self, audio: Float[np.ndarray, "b t"], lengths: Int[np.ndarray, " b"]
@@ -50,27 +48,10 @@ class BlockEncoder:
         tokens = np.zeros((len(audio), frames), np.int32)
         for clip, count in enumerate(lengths):
             stream, start = self.start(), 0
-            for part in itertools.chain(stream.push(audio[clip, :count]), stream.finish()):
+            for part in itertools.chain(
+                stream.push(audio[clip : clip + 1, :count]), stream.finish()
+            ):
                 stop = start + part.tokens.shape[1]
                 features[clip, start:stop], tokens[clip, start:stop] = (x[0] for x in part)
                 start = stop
         return Encoded(features, tokens)
-
-
-class EncoderStream:
-    """One channel on its way through a BlockEncoder; gives parts of one clip, in order."""
-
-    def __init__(self, blocks: BlockStream, hop: int):
-        self._blocks, self._hop = blocks, hop
-        self._count = 0
-
-    def push(self, audio: Float[np.ndarray, " t"]) -> Iterable[Encoded]:
-        """What these samples, next in the channel, make possible."""
-        self._count += len(audio)
-        return self._blocks.push(audio[None])
-
-    def finish(self) -> Iterable[Encoded]:
-        """What is left, after the last sample."""
-        # the official code pads a clip to whole hops with zeros that count as signal
-        parts = self._blocks.push(np.zeros((1, -self._count % self._hop), np.float32))
-        return parts + self._blocks.finish(-(-self._count // self._hop))

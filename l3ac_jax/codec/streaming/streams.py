@@ -27,7 +27,7 @@ from l3ac_jax.errors import ArgumentError
 from l3ac_jax.model.decoder import ByStage
 from l3ac_jax.model.precision import Precision
 
-__all__ = ["StepPrograms", "StreamingDecoder", "StreamingEncoder", "encoder_blocks"]
+__all__ = ["EncoderBlocks", "StepPrograms", "StreamingDecoder", "StreamingEncoder"]
 
 
 Say = Callable[[str], None]
@@ -112,24 +112,41 @@ class _Stream:
         return jax.tree.map(np.asarray, self._take(outputs))
 
 
-def encoder_blocks(
-    programs: StepPrograms,
-    params: Mapping[str, Any],
-    batch: int,
-    block: int,
-    say: Say,
-    take: Callable[[Encoded], Any] = lambda outputs: outputs,
-) -> BlockStream:
+class EncoderBlocks:
     """Audio of B clips through the encoder, `block` tokens at a time; `take` says what is wanted.
 
     Whoever encodes in blocks of one size uses the same program, and gets the same to the last bit.
     """
-    steps, hop = programs.steps, programs.steps.config.hop_length
-    # As many samples before the clip as let a block end with what its last token needs.
-    unreal = -steps.encoder_look_ahead % hop
-    state = steps.encoder_state(batch, unreal)
-    stream = _Stream(programs.encode, params, OF_ENCODER, state, say, take)
-    return BlockStream(stream, block * hop, steps.encoder_lag, unreal)
+
+    def __init__(
+        self,
+        programs: StepPrograms,
+        params: Mapping[str, Any],
+        batch: int,
+        block: int,
+        say: Say,
+        take: Callable[[Encoded], Any] = lambda outputs: outputs,
+    ):
+        steps, hop = programs.steps, programs.steps.config.hop_length
+        # As many samples before the clip as let a block end with what its last token needs.
+        unreal = -steps.encoder_look_ahead % hop
+        state = steps.encoder_state(batch, unreal)
+        stream = _Stream(programs.encode, params, OF_ENCODER, state, say, take)
+        self._blocks = BlockStream(stream, block * hop, steps.encoder_lag, unreal)
+        self._batch, self._hop = batch, hop
+        self.count = 0
+        """samples so far"""
+
+    def push(self, audio: Float[np.ndarray, "B t"]) -> list[Any]:
+        """What these samples, next in the clips, make possible."""
+        self.count += audio.shape[1]
+        return self._blocks.push(audio)
+
+    def finish(self) -> list[Any]:
+        """What is left, after the last sample."""
+        # the official code pads a clip to whole hops with zeros that count as signal
+        parts = self.push(np.zeros((self._batch, -self.count % self._hop), np.float32))
+        return parts + self._blocks.finish(self.count // self._hop)
 
 
 class StreamingEncoder:
@@ -149,13 +166,13 @@ class StreamingEncoder:
         block: int = 1,
     ):
         _check_sizes(batch, block)
-        steps, hop = programs.steps, programs.steps.config.hop_length
-        self._batch, self._hop, self._count = batch, hop, 0
-        self._blocks = encoder_blocks(
+        self._batch = batch
+        self._blocks = EncoderBlocks(
             programs, params, batch, block, say, lambda given: given.tokens
         )
         self._open = True
-        self.latency: int = block * hop - 1 + steps.encoder_look_ahead
+        steps = programs.steps
+        self.latency: int = block * steps.config.hop_length - 1 + steps.encoder_look_ahead
         """In samples: sample t is in the tokens when sample t + latency has been pushed."""
 
     def push(self, audio: Float[ArrayLike, "B T"]) -> Int[np.ndarray, "B N"]:
@@ -173,7 +190,6 @@ class StreamingEncoder:
             return self._joined([])
         samples = checked_audio(samples)
         require_finite(samples, np.full(self._batch, samples.shape[1]), "audio")
-        self._count += samples.shape[1]
         return self._joined(self._blocks.push(samples))
 
     def finish(self) -> Int[np.ndarray, "B N"]:
@@ -183,10 +199,9 @@ class StreamingEncoder:
         """
         _check_open(self._open)
         self._open = False
-        if self._count == 0:
+        if self._blocks.count == 0:
             raise ArgumentError("no audio was pushed; at least one sample is needed")
-        parts = self._blocks.push(np.zeros((self._batch, -self._count % self._hop), np.float32))
-        return self._joined(parts + self._blocks.finish(-(-self._count // self._hop)))
+        return self._joined(self._blocks.finish())
 
     def _joined(self, parts: list[np.ndarray]) -> Int[np.ndarray, "B N"]:
         return np.concatenate([np.zeros((self._batch, 0), np.int32), *parts], axis=1)
