@@ -87,6 +87,8 @@ def _check(options: Options) -> None:
 
     if options.push is not None:
         check_repository(options.push)
+    elif options.private:
+        raise ArgumentError("--private is for the repository that --push makes: give OWNER/NAME")
     of_card = (options.title, options.about, options.licence, options.evaluation, options.push)
     if not options.card:
         if any(value is not None for value in of_card):
