@@ -36,6 +36,7 @@ from l3ac_jax.tokens.format import EncodedAudio, TokenFormat
 from l3ac_jax.training.curves import read_curves
 from l3ac_jax.weights.file import load_model_file
 from l3ac_jax.weights.hub import download_weights
+from l3ac_jax.weights.repositories import check_repository
 from l3ac_jax.weights.sources import load_params
 
 CUT = Cut(16000, 0.1, 0.001, None)
@@ -123,6 +124,7 @@ MISTAKES = {
     errors.StreamingError: start_what_sees_the_whole_clip,
     errors.TokenDatasetError: read_index,
     errors.TreeError: lambda folder: check_trees(folder, folder / "inside"),
+    errors.UploadError: lambda _: check_repository("a name without an owner"),
     errors.WeightsError: lambda folder: load_model_file(folder / "nowhere.safetensors"),
     errors.WrongModelError: lambda _: recorded_model("in.l3ac", replace(ENCODED, model="gone")),
 }
