@@ -13,7 +13,7 @@ from l3ac_jax.config.model import TPoolingConfig
 from l3ac_jax.errors import StreamingError
 from l3ac_jax.model import ops
 from l3ac_jax.model.layer import Layer, Role
-from l3ac_jax.model.layers import BlockOptions, PlainDense, absorb
+from l3ac_jax.model.layers import BlockOptions, PlainDense, absorb, by_rows
 from l3ac_jax.model.norms import AFFINE, affine
 from l3ac_jax.model.ops import Frames, Lengths, Signal
 from l3ac_jax.model.reach import WHOLE_CLIP, Span
@@ -70,7 +70,7 @@ class EnhanceBlock(Layer):
             for kernel in tpooling.decoder_kernels
         ]
         self.norm = TrendNorm(folded)
-        self.merge = PlainDense(self.channels)
+        self.merge = PlainDense(self.channels, folded=folded)
 
     def __call__(
         self, x: Frames, lengths: Lengths = None, statistics: Statistics | None = None
@@ -109,7 +109,7 @@ class EnhanceBlock(Layer):
 
     def fold(self, params: dict[str, Any]) -> dict[str, Any]:
         folded = dict(params)
-        return folded | {"merge": absorb(folded["merge"], **folded.pop("norm"))}
+        return folded | {"merge": absorb(by_rows(folded["merge"]), **folded.pop("norm"))}
 
     def local_reach(self, span: Span) -> Span:
         return widest(self.branch, span)

@@ -98,10 +98,27 @@ def rounded(dtype: DTypeLike | None, *factors: Array) -> tuple[Array, ...]:
     return factors if dtype is None else tuple(factor.astype(dtype) for factor in factors)
 
 
+def by_rows(layer: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a linear layer as inference has them: a row of the kernel an output."""
+    return layer | {"kernel": layer["kernel"].T}
+
+
 def absorb(layer: dict[str, Any], scale, bias) -> dict[str, Any]:
-    """Parameters of the linear layer that computes layer(x · scale + bias)."""
+    """Parameters of the linear layer, `by_rows`, that computes layer(x · scale + bias)."""
     kernel = layer["kernel"]
-    return {"kernel": scale[:, None] * kernel, "bias": bias @ kernel + layer.get("bias", 0)}
+    return {"kernel": kernel * scale[None], "bias": kernel @ bias + layer.get("bias", 0)}
+
+
+def dense_by_rows(
+    layer: Layer, x: Frames, features: int, dtype: DTypeLike | None, use_bias: bool = True
+) -> Float[Array, "b t d"]:
+    """What a linear layer computes with its parameters `by_rows`."""
+    kernel = layer.param("kernel", kernel_init, (features, x.shape[-1])).astype(x.dtype)
+    y = ops.dense_by_rows(*rounded(dtype, x, kernel)).astype(x.dtype)
+    if not use_bias:
+        return y
+    bias = layer.param("bias", nn.initializers.zeros, (features,)).astype(x.dtype)
+    return y + ops.per_channel(bias, y)
 
 
 class Dense(WeightNormed):
@@ -111,9 +128,14 @@ class Dense(WeightNormed):
 
     @nn.compact
     def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b t d"]:
+        if self.folded:
+            return dense_by_rows(self, x, self.features, self.dtype)
         kernel, bias = self.weights((x.shape[-1], self.features), x.dtype)
         y = ops.dense(*rounded(self.dtype, x, kernel)).astype(x.dtype)
         return y + ops.per_channel(bias, y)
+
+    def fold(self, params: dict[str, Any]) -> dict[str, Any]:
+        return by_rows(super().fold(params))
 
     def channels_after(self, channels: int | None) -> int:
         return self.features
@@ -130,16 +152,21 @@ def torch_uniform(fan_in: int):
 
 
 class PlainDense(Layer):
-    """Linear layer without weight norm, initialized as PyTorch does."""
+    """Linear layer without weight norm, initialized as PyTorch does; its parameters, if `folded`,
+    are those that its owner put `by_rows`.
+    """
 
     kinds: ClassVar[Mapping[str, Kind]] = {"kernel": Kind.MIXING, "bias": Kind.OFFSET}
     features: int
     use_bias: bool = True
     role: Role = Role.OTHER
     dtype: DTypeLike | None = None
+    folded: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n d"]:
+        if self.folded:
+            return dense_by_rows(self, x, self.features, self.dtype, self.use_bias)
         init = torch_uniform(x.shape[-1])
         kernel = self.param("kernel", init, (x.shape[-1], self.features))
         y = ops.dense(*rounded(self.dtype, x, kernel.astype(x.dtype))).astype(x.dtype)

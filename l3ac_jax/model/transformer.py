@@ -18,7 +18,7 @@ from l3ac_jax.config.model import TransformerConfig
 from l3ac_jax.errors import StreamingError
 from l3ac_jax.model import ops
 from l3ac_jax.model.layer import Chain, Layer, Role, chain
-from l3ac_jax.model.layers import LinearUpsample, PlainDense, StridedConv, absorb, rounded
+from l3ac_jax.model.layers import LinearUpsample, PlainDense, StridedConv, absorb, by_rows, rounded
 from l3ac_jax.model.norms import ChannelNorm
 from l3ac_jax.model.ops import Frames, Lengths
 from l3ac_jax.model.ops.attention import Heads, causal_attention, causal_bias
@@ -90,7 +90,7 @@ class TransformerLayer(Layer):
     dtype: DTypeLike | None = None
 
     def setup(self):
-        dense = partial(PlainDense, dtype=self.dtype)
+        dense = partial(PlainDense, dtype=self.dtype, folded=self.folded)
         self.attention_norm = ChannelNorm(self.folded, LAYER_NORM_EPS)
         self.qkv = dense(3 * self.width, use_bias=self.folded)
         self.out = dense(self.features, use_bias=False, role=Role.RESIDUAL)
@@ -133,10 +133,12 @@ class TransformerLayer(Layer):
 
     def fold(self, params: dict[str, Any]) -> dict[str, Any]:
         return {
-            "qkv": absorb(params["qkv"], **params["attention_norm"]),
-            "out": params["out"],
-            "feed_forward_in": absorb(params["feed_forward_in"], **params["feed_forward_norm"]),
-            "feed_forward_out": params["feed_forward_out"],
+            "qkv": absorb(by_rows(params["qkv"]), **params["attention_norm"]),
+            "out": by_rows(params["out"]),
+            "feed_forward_in": absorb(
+                by_rows(params["feed_forward_in"]), **params["feed_forward_norm"]
+            ),
+            "feed_forward_out": by_rows(params["feed_forward_out"]),
         }
 
     def reach(self, span: Span) -> Span:

@@ -70,9 +70,12 @@ def known_options(options: dict[str, Any]) -> dict[str, Any]:
     It is found out with a program that takes some milliseconds.
     """
 
+    def trial_of_options(x: int) -> int:
+        return x + 1
+
     def is_known(name: str) -> bool:
         try:
-            jax.jit(lambda x: x + 1, compiler_options={name: options[name]})(0).block_until_ready()
+            jax.jit(trial_of_options, compiler_options={name: options[name]})(0).block_until_ready()
         except jax.errors.JaxRuntimeError:
             return False
         return True

@@ -24,7 +24,8 @@ FILES = {
     for path in CONFIGS.rglob("*.toml")
     if path.parent.name != "recipes"  # these have no model
 }
-# Numbers that neither parameters nor layers depend on, alike, so that a network is traced once.
+# Numbers that what is said of parameters does not depend on, alike, so that a network is traced
+# once.
 ALIKE = {"quantizer": {"noise_rate": 0.5}, "transformer": {"window_size": 10}}
 
 
@@ -36,7 +37,8 @@ def networks() -> dict[str, CodecConfig]:
     found = {}
     for name, config in configs.items():
         tables = {key: getattr(config, key).model_copy(update=ALIKE[key]) for key in ALIKE}
-        found.setdefault(config.model_copy(update=tables), name)
+        look_ahead = {"look_ahead_ms": 0.0} if config.causal else {}
+        found.setdefault(config.model_copy(update=tables | look_ahead), name)
     return {name: config for config, name in found.items()}
 
 

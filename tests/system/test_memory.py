@@ -11,7 +11,8 @@ from l3ac_jax.system.memory import keep_freed_memory
 if sys.argv[1] == "keep" and not keep_freed_memory():
     sys.exit("not glibc")
 import jax, jax.numpy as jnp
-step = jax.jit(lambda x: (jnp.outer(x, x) @ jnp.outer(x, x)).sum())
+apart = jax.lax.optimization_barrier
+step = jax.jit(lambda x: (apart(apart(apart(jnp.outer(x, x)) + 1).T * 2)).sum())
 x = jnp.ones(3000)
 def page_faults(runs):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -17,6 +17,7 @@ from l3ac_jax.model.ops.channels import channel_sums, per_channel
 from l3ac_jax.model.ops.convolution import (
     conv,
     dense,
+    dense_by_rows,
     depthwise_conv,
     signal_conv,
     strided_conv,
@@ -52,6 +53,7 @@ __all__ = [
     "clip_statistics",
     "conv",
     "dense",
+    "dense_by_rows",
     "depthwise_conv",
     "frame_mask",
     "gelu",

@@ -4,8 +4,11 @@ What a query may see, its own window up to itself and the whole window before, l
 windows of frames: their keys and values are kept in rings, and their positions say what is seen.
 Windows are counted from each clip's own first frame.
 
-Shapes: b batch, n frames of a step (at most a window), r frames in a ring (two windows), h heads,
-d head width.
+New frames take the places of the oldest, which are seen for the last time beside the ring: so the
+ring is changed first and read after that. To be read as it was, it would be copied once more.
+
+Shapes: b batch, n frames of a step (at most a window), r frames in a ring (two windows), k of both,
+h heads, d head width.
 """
 
 from __future__ import annotations
@@ -35,14 +38,14 @@ class Positions(NamedTuple):
 
 
 class Ring(NamedTuple):
-    """Keys and values of the last two windows."""
+    """Keys and values of the last two windows, each as the product takes it that it is used in."""
 
-    keys: Float[ArrayLike, "b h r d"]
+    keys: Float[ArrayLike, "b h d r"]
     values: Float[ArrayLike, "b h r d"]
 
 
 class Seen(NamedTuple):
-    """What the frames of a step see: of those in the ring, then of those that are new."""
+    """What the frames of a step see: of those then in the ring, and of those replaced there."""
 
     visible: Bool[Array, "b n k"]
     distance: Int[Array, "b n k"]
@@ -51,7 +54,7 @@ class Seen(NamedTuple):
     in_window: Int[Array, "b n"]
     """the position of the new frames in their windows"""
     slots: Int[Array, " n"]
-    """places of the new frames in the ring"""
+    """places of the new frames in the ring, until then of the oldest"""
     window: int
 
 
@@ -66,8 +69,11 @@ def no_positions(batch: int, window: int) -> Positions:
 
 def empty_ring(batch: int, heads: int, window: int, width: int) -> Ring:
     """Before the first frame."""
-    shape = (batch, heads, 2 * window, width)
-    return Ring(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+    length = 2 * window
+    return Ring(
+        np.zeros((batch, heads, width, length), np.float32),
+        np.zeros((batch, heads, length, width), np.float32),
+    )
 
 
 def see(positions: Positions, real: Bool[Array, "b n"], window: int) -> tuple[Seen, Positions]:
@@ -75,16 +81,17 @@ def see(positions: Positions, real: Bool[Array, "b n"], window: int) -> tuple[Se
     old, following, slot = (jnp.asarray(array) for array in positions)
     counted = jnp.cumsum(real.astype(jnp.int32), axis=1)
     new = following[:, None] + counted - 1
-    keys = jnp.concatenate([old, jnp.where(real, new, _NEVER)], axis=1)
+    slots = (slot + jnp.arange(real.shape[1], dtype=jnp.int32)) % (2 * window)
+    of_ring = old.at[:, slots].set(jnp.where(real, new, _NEVER))
+    keys = jnp.concatenate([of_ring, old[:, slots]], axis=1)
     queries = jnp.maximum(new, 0)  # of what is not real, nobody looks at what it sees
     distance = queries[:, :, None] - keys[:, None]
     query_window, key_window = queries // window, keys // window
     apart = query_window[:, :, None] - key_window[:, None]
     visible = (distance >= 0) & (apart <= 1) & (keys[:, None] >= 0)
-    slots = (slot + jnp.arange(real.shape[1], dtype=jnp.int32)) % (2 * window)
     seen = Seen(visible, distance, apart == 0, queries % window, slots, window)
     after = Positions(
-        old.at[:, slots].set(keys[:, 2 * window :]),
+        of_ring,
         following + counted[:, -1],
         (slot + real.shape[1]) % (2 * window),
     )
@@ -104,34 +111,43 @@ def ring_attention(
     With the biases of the distances 0 to 2·window - 1 in `table`, or rotary positions.
     """
     query, key, value = (x.transpose(0, 2, 1, 3) for x in (query, key, value))
-    keys, values = (jnp.asarray(array) for array in ring)
+    at = seen.in_window[:, None].astype(jnp.float32)
     if table is None:
-        at = seen.in_window[:, None].astype(jnp.float32)
         key = _rotate_each(key, at)
-        nearer = _scores(_rotate_each(query, at), keys, key)
-        further = _scores(_rotate_each(query, at + seen.window), keys, key)
-        scores = jnp.where(seen.own_window[:, None], nearer, further)
+    keys, oldest_keys = _replaced(ring.keys, key.swapaxes(2, 3), seen.slots, axis=3)
+    values, oldest_values = _replaced(ring.values, value, seen.slots, axis=2)
+
+    def scores(query: Array) -> Float[Array, "b h n k"]:
+        return jnp.concatenate([_scores(query, part) for part in (keys, oldest_keys)], axis=-1)
+
+    if table is None:
+        nearer = scores(_rotate_each(query, at))
+        further = scores(_rotate_each(query, at + seen.window))
+        similar = jnp.where(seen.own_window[:, None], nearer, further)
     else:
         distance = jnp.clip(seen.distance, 0, len(table) - 1)
-        scores = _scores(query, keys, key) + table.T[:, distance].swapaxes(0, 1)
-    weights, total = attention_weights(jnp.where(seen.visible[:, None], scores, -1e30))
-    weights = weights.astype(value.dtype)
-    old = keys.shape[2]
-    mixed = weights[..., :old] @ values + weights[..., old:] @ value
-    ring = Ring(
-        keys.at[:, :, seen.slots].set(key.astype(keys.dtype)),
-        values.at[:, :, seen.slots].set(value.astype(values.dtype)),
-    )
-    return ring, (mixed / total.astype(mixed.dtype)).transpose(0, 2, 1, 3)
+        similar = scores(query) + table.T[:, distance].swapaxes(0, 1)
+    weights, total = attention_weights(jnp.where(seen.visible[:, None], similar, -1e30))
+    weights, size = weights.astype(value.dtype), values.shape[2]
+    mixed = weights[..., :size] @ values.astype(value.dtype)
+    mixed += weights[..., size:] @ oldest_values.astype(value.dtype)
+    mixed = mixed / total.astype(mixed.dtype)
+    return Ring(keys, values), mixed.transpose(0, 2, 1, 3)
 
 
-def _scores(query: Array, old: Array, new: Array) -> Float[Array, "b h n k"]:
+def _replaced(
+    ring: ArrayLike, new: Array, slots: Int[Array, " n"], axis: int
+) -> tuple[Array, Array]:
+    """The ring with the new frames, and those whose places they have taken."""
+    array = jnp.asarray(ring)
+    where = (slice(None),) * axis + (slots,)
+    return array.at[where].set(new.astype(array.dtype)), array[where]
+
+
+def _scores(query: Array, keys: Float[Array, "b h d k"]) -> Float[Array, "b h n k"]:
     precise = jnp.promote_types(query.dtype, jnp.float32)
-    parts = [
-        jnp.einsum("bhnd,bhkd->bhnk", query, keys, preferred_element_type=precise)
-        for keys in (old.astype(query.dtype), new)
-    ]
-    return jnp.concatenate(parts, axis=-1)
+    keys = keys.astype(query.dtype)
+    return jnp.einsum("bhnd,bhdk->bhnk", query, keys, preferred_element_type=precise)
 
 
 def _rotate_each(x: Float[Array, "b h n d"], at: Float[Array, "b 1 n"]) -> Array:
