@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -21,6 +21,7 @@ from l3ac_jax.codec.checks import (
 )
 from l3ac_jax.codec.programs import KEPT_CONFIGURATIONS, Program
 from l3ac_jax.codec.streaming.blocks import BlockStream
+from l3ac_jax.codec.streaming.packing import Packed, pack, unpack
 from l3ac_jax.codec.streaming.steps import Encoded, Steps
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.errors import ArgumentError
@@ -45,17 +46,6 @@ class StepPrograms:
             "decoder", self.steps.decoder_step, precision, 1 / config.frame_rate
         )
         self.statistics = Program(self.steps.decoder_statistics, precision)
-        self._precision: Precision = precision
-        self._starts: dict[tuple[int, int], Program] = {}
-
-    def encoder_state(self, batch: int, unreal: int) -> Any:
-        """That of `Steps`, in buffers of its own: one program, where a call is 1 ms and not 20."""
-        key = batch, unreal
-        if key not in self._starts:
-            self._starts[key] = Program(
-                partial(self.steps.encoder_state, batch, unreal), self._precision
-            )
-        return self._starts[key]()
 
 
 class StepProgram:
@@ -63,8 +53,13 @@ class StepProgram:
 
     def __init__(self, name: str, step: Callable[..., Any], precision: Precision, seconds: float):
         self._name, self._seconds = name, seconds
+
+        def packed_step(params: Any, state: Packed, *inputs: Any) -> tuple[Packed, Any]:
+            after, outputs = step(params, unpack(state), *inputs)
+            return pack(after), outputs
+
         # The state is never used again: what it holds is changed in place.
-        self._program = Program(step, precision, donated=(1,))
+        self._program = Program(packed_step, precision, donated=(1,))
         self._compiled: dict[tuple[int, ...], Callable[..., Any]] = {}
         self._compiling = threading.Lock()
 
@@ -95,13 +90,13 @@ def step_programs(config: CodecConfig, precision: Precision) -> StepPrograms:
     return StepPrograms(config, precision)
 
 
-# What a step takes of the parameters: each array of a call takes some microseconds.
+# What a step takes of the parameters: each array of a call takes time (packing.py).
 OF_ENCODER = ("encoder", "encoder_transformer", "quantizer")
 OF_DECODER = ("decoder", "decoder_transformer", "quantizer")
 
 
 class _Stream:
-    """The steps of one stream, whose state is donated; `take` gives what is used of outputs."""
+    """The steps of one stream from `state` on; `take` gives what is used of outputs."""
 
     def __init__(
         self,
@@ -115,7 +110,7 @@ class _Stream:
         self._take, self._say = take, say
         self._program = program
         self._params = {part: params[part] for part in parts if part in params}
-        self._state = state
+        self._state = jax.tree.map(jnp.array, pack(state))  # copies, which can be donated
 
     def __call__(self, *inputs: np.ndarray) -> Any:
         compute = self._program(self._say, self._params, self._state, *inputs)
@@ -141,7 +136,7 @@ class EncoderBlocks:
         steps, hop = programs.steps, programs.steps.config.hop_length
         # As many samples before the clip as let a block end with what its last token needs.
         unreal = -steps.encoder_look_ahead % hop
-        state = programs.encoder_state(batch, unreal)
+        state = steps.encoder_state(batch, unreal)
         stream = _Stream(programs.encode, params, OF_ENCODER, state, say, take)
         self._blocks = BlockStream(stream, block * hop, steps.encoder_lag, unreal)
         self._batch, self._hop = batch, hop
@@ -238,7 +233,7 @@ class StreamingDecoder:
         steps, config = programs.steps, programs.steps.config
         self._batch, self._hop, self._count = batch, config.hop_length, 0
         self._size = config.codebook_size
-        state = jax.tree.map(jnp.array, steps.decoder_state(batch, statistics))  # copies
+        state = steps.decoder_state(batch, statistics)
         stream = _Stream(programs.decode, params, OF_DECODER, state, say)
         self._blocks = BlockStream(stream, block, steps.decoder_lag)
         self._open = True
