@@ -64,7 +64,7 @@ def test_steps_of_all_block_lengths_their_parts_and_memory_are_reported(tmp_path
         assert block["mib_before"] > 0 and block["mib_after"] > 0
     for part in ("encode", "decode"):
         found = report["one_token"][part]
-        assert found["operations"] > 10 and found["state_arrays"] > 10
+        assert found["operations"] > 10 and 1 < found["state_arrays"] < 10  # packed
         assert 0 < found["weight_mib"] < 1 and found["empty_ms"] > 0 < found["step_ms"]
     minutes, mib = zip(*report["memory"]["minutes_mib"], strict=True)
     assert minutes[0] == 0 and minutes[-1] == pytest.approx(0.006, rel=0.01) and min(mib) > 0
