@@ -46,6 +46,22 @@ class StepPrograms:
             "decoder", self.steps.decoder_step, precision, 1 / config.frame_rate
         )
         self.statistics = Program(self.steps.decoder_statistics, precision)
+        self._starts: dict[tuple[int, ...], Packed] = {}
+
+    def encoder_start(self, batch: int, unreal: int) -> Packed:
+        """The first state, which takes the network some 15 ms to say: kept for the next stream."""
+        return self._start((batch, unreal), lambda: self.steps.encoder_state(batch, unreal))
+
+    def decoder_start(self, batch: int, statistics: ByStage | None) -> Packed:
+        """As `encoder_start`, where no statistics are given."""
+        if statistics is not None:
+            return pack(self.steps.decoder_state(batch, statistics))
+        return self._start((batch,), lambda: self.steps.decoder_state(batch))
+
+    def _start(self, key: tuple[int, ...], make: Callable[[], Any]) -> Packed:
+        if key not in self._starts:
+            self._starts[key] = pack(make())
+        return self._starts[key]
 
 
 class StepProgram:
@@ -103,14 +119,14 @@ class _Stream:
         program: StepProgram,
         params: Mapping[str, Any],
         parts: tuple[str, ...],
-        state: Any,
+        state: Packed,
         say: Say,
         take: Callable[[Any], Any] = lambda outputs: outputs,
     ):
         self._take, self._say = take, say
         self._program = program
         self._params = {part: params[part] for part in parts if part in params}
-        self._state = jax.tree.map(jnp.array, pack(state))  # copies, which can be donated
+        self._state = jax.tree.map(jnp.array, state)  # copies, which can be donated
 
     def __call__(self, *inputs: np.ndarray) -> Any:
         compute = self._program(self._say, self._params, self._state, *inputs)
@@ -136,7 +152,7 @@ class EncoderBlocks:
         steps, hop = programs.steps, programs.steps.config.hop_length
         # As many samples before the clip as let a block end with what its last token needs.
         unreal = -steps.encoder_look_ahead % hop
-        state = steps.encoder_state(batch, unreal)
+        state = programs.encoder_start(batch, unreal)
         stream = _Stream(programs.encode, params, OF_ENCODER, state, say, take)
         self._blocks = BlockStream(stream, block * hop, steps.encoder_lag, unreal)
         self._batch, self._hop = batch, hop
@@ -233,7 +249,7 @@ class StreamingDecoder:
         steps, config = programs.steps, programs.steps.config
         self._batch, self._hop, self._count = batch, config.hop_length, 0
         self._size = config.codebook_size
-        state = steps.decoder_state(batch, statistics)
+        state = programs.decoder_start(batch, statistics)
         stream = _Stream(programs.decode, params, OF_DECODER, state, say)
         self._blocks = BlockStream(stream, block, steps.decoder_lag)
         self._open = True
