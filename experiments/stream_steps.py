@@ -14,7 +14,7 @@ from jaxtyping import Float
 from measurement import speech
 
 from l3ac_jax.codec.l3ac import L3AC
-from l3ac_jax.codec.streaming.packing import Packed, pack, unpack
+from l3ac_jax.codec.streaming.packing import pack, packed_step
 from l3ac_jax.system.compilation import product_options
 
 SPEECH_SECONDS = 3
@@ -85,13 +85,8 @@ def parts_of_step(codec: L3AC, part: str) -> dict[str, float]:
     # By which a step sees that the parameters are folded: the decoder's doesn't use it.
     params.setdefault("encoder", {"output": folded["encoder"]["output"]})
     options: dict[str, Any] = {"donate_argnums": (1,), "compiler_options": product_options()}
-    state = pack(state)
-
-    def packed_step(params: Any, state: Packed, inputs: Any) -> tuple[Packed, Any]:
-        after, outputs = step(params, unpack(state), inputs)
-        return pack(after), outputs
-
-    program, empty = jax.jit(packed_step, **options), jax.jit(_touched, keep_unused=True, **options)
+    state, program = pack(state), jax.jit(packed_step(step), **options)
+    empty = jax.jit(_touched, keep_unused=True, **options)
     compiled = program.lower(params, state, inputs).compile()
     streamed = jnp.ones(weights // 4, jnp.float32)
     stream = jax.jit(lambda x: x + 1)

@@ -1,13 +1,13 @@
 """The state of a stream in a few arrays.
 
 Each array of a call takes some microseconds, in and out, and a decoder's state has two hundred,
-most of them of a few hundred bytes: with `stream` that was a quarter of a step of 24 ms.
+most of them of a few hundred bytes: with `stream` that was 1.8 of 6.4 ms for one token.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from jax.typing import ArrayLike
 
 from l3ac_jax.model.streams import State
 
-__all__ = ["Packed", "pack", "unpack"]
+__all__ = ["Packed", "pack", "packed_step", "unpack"]
 
 # Arrays of so many values stay as they are, so that they can be changed in place.
 LARGE = 2**14
@@ -72,3 +72,13 @@ def unpack(packed: Packed) -> State:
         ends[dtype] = start + size
         leaves.append(jnp.asarray(packed.vectors[dtype])[start : start + size].reshape(shape))
     return jax.tree.unflatten(packed.layout.tree, leaves)
+
+
+def packed_step(step: Callable[..., tuple[State, Any]]) -> Callable[..., tuple[Packed, Any]]:
+    """`step(params, state, ...)`, which gives the next state and outputs, with packed states."""
+
+    def run(params: Any, state: Packed, *inputs: Any) -> tuple[Packed, Any]:
+        after, outputs = step(params, unpack(state), *inputs)
+        return pack(after), outputs
+
+    return run

@@ -21,7 +21,7 @@ from l3ac_jax.codec.checks import (
 )
 from l3ac_jax.codec.programs import KEPT_CONFIGURATIONS, Program
 from l3ac_jax.codec.streaming.blocks import BlockStream
-from l3ac_jax.codec.streaming.packing import Packed, pack, unpack
+from l3ac_jax.codec.streaming.packing import Packed, pack, packed_step
 from l3ac_jax.codec.streaming.steps import Encoded, Steps
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.errors import ArgumentError
@@ -69,13 +69,8 @@ class StepProgram:
 
     def __init__(self, name: str, step: Callable[..., Any], precision: Precision, seconds: float):
         self._name, self._seconds = name, seconds
-
-        def packed_step(params: Any, state: Packed, *inputs: Any) -> tuple[Packed, Any]:
-            after, outputs = step(params, unpack(state), *inputs)
-            return pack(after), outputs
-
         # The state is never used again: what it holds is changed in place.
-        self._program = Program(packed_step, precision, donated=(1,))
+        self._program = Program(packed_step(step), precision, donated=(1,))
         self._compiled: dict[tuple[int, ...], Callable[..., Any]] = {}
         self._compiling = threading.Lock()
 
