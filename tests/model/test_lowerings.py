@@ -109,6 +109,31 @@ def test_wide_layers_in_blocks_and_whole_agree():
     np.testing.assert_allclose(*results, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("dense", "plain", "kernel"),
+    [
+        (ops.dense, lambda x, kernel: x @ kernel, noise(16, 64, seed=1)),
+        (ops.dense_by_rows, lambda x, kernel: x @ kernel.T, noise(64, 16, seed=1)),
+    ],
+    ids=["dense", "dense_by_rows"],
+)
+def test_a_linear_layer_s_derivative_is_jax_s_without_transposed_frames(dense, plain, kernel):
+    clips, frames = 2, 1024
+
+    def gradients(product):
+        def loss(kernel, x):
+            return jnp.sum(jnp.sin(product(jnp.cos(x), kernel)) ** 2)
+
+        return jax.jit(jax.grad(loss, (0, 1))).lower(kernel, x).compile()
+
+    x = noise(clips, frames, 16)
+    ours, theirs = gradients(dense), gradients(plain)
+    for found, expected in zip(ours(kernel, x), theirs(kernel, x), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    if jax.default_backend() == "cpu":
+        assert f",{clips * frames}]" not in ours.as_text()
+
+
 def test_every_choice_has_a_test():
     tested = {field for field, *_ in OPERATIONS.values()} | {"wide_layers"}
     # how many clips of a folder go together is tested with the folders
