@@ -3,11 +3,13 @@ r"""Evaluate codecs on recordings: quality, pitch, tokens and speed, by domain.
     python experiments/evaluate.py 3kbps 1kbps recordings --out runs/evaluation
     python experiments/evaluate.py runs/smoke tests/fixtures --out runs/smoke-evaluation \
         --references codec2:3200 opus --speaker --dnsmos
+    python experiments/evaluate.py base music songs --out runs/music --music --references opus:12000
 
 MODELs are names, model folders or files, or training runs; DATA is a folder of audio files, whose
-first subfolders are the domains. Prints tables with 95 % confidence intervals (bootstrap over
-clips) and writes DIR/evaluation.json, DIR/clips.csv and DIR/audio. Run again, it goes on where it
-was interrupted. Files that cannot be used are named at the end; the exit code is then 1.
+first subfolders are the domains. Codecs of several sample rates are scored at the highest. Prints
+tables with 95 % confidence intervals (bootstrap over clips) and writes DIR/evaluation.json,
+DIR/clips.csv and DIR/audio. Run again, it goes on where it was interrupted. Files that cannot be
+used are named at the end; the exit code is then 1.
 """
 
 from __future__ import annotations
@@ -41,13 +43,16 @@ class Options(EvaluationOptions):
     """Word error rate with this model of faster-whisper, a name or a folder. The truth is the text
     file beside a clip (.txt), without one what is heard in the original."""
 
+    music: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Scores of music: ViSQOL in audio mode, distances by band, chroma, onsets, beats, loudness."""
+
 
 def evaluate(options: Options) -> int:
     """Evaluate and print; 1 if there were files that could not be used."""
     clips = options.chosen_clips()
     from l3ac_jax.evaluation.scoring import Extras
 
-    extras = Extras(options.speaker, options.dnsmos, options.words)
+    extras = Extras(options.speaker, options.dnsmos, options.words, options.music)
     extras.check()
     # Only here: what is wrong so far is said at once.
     from l3ac_jax.evaluation.evaluate import Settings

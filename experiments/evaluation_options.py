@@ -51,10 +51,12 @@ class EvaluationOptions:
         """The models, then the references. Raises what `get_model` and `nearest_references` do."""
         from l3ac_jax.codec.pretrained import get_model
         from l3ac_jax.evaluation.codecs import NeuralCodec, nearest_references
+        from l3ac_jax.evaluation.evaluate import scoring_rate
         from l3ac_jax.system.compilation import keep_compiled_programs
 
         keep_compiled_programs()
         names = dict.fromkeys(self.inputs[:-1])
         models = [NeuralCodec(name, get_model(name)) for name in names]
-        rates = [model.info.bitrate for model in models]
-        return [*models, *nearest_references(self.references, rates)]
+        bitrates = [model.info.bitrate for model in models]
+        sample_rate = scoring_rate([model.info for model in models])
+        return [*models, *nearest_references(self.references, bitrates, sample_rate)]

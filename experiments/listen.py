@@ -20,8 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
 from evaluation_options import EvaluationOptions
+from numpy.typing import NDArray
 from rich.console import Console
 
 from l3ac_jax.cli.run import FAILED, run_command
@@ -49,12 +51,16 @@ def listen(options: Options) -> int:
 
     check_listening_page(options.out, options.overwrite)
     # Only here: what is wrong so far is said at once.
-    from l3ac_jax.evaluation.evaluate import Settings, audio_path, evaluate
+    from l3ac_jax.evaluation.evaluate import Settings, audio_path, evaluate, scoring_rate
 
     codecs = options.codecs()
-    sample_rate = codecs[0].info.sample_rate
+    sample_rate = scoring_rate([codec.info for codec in codecs])
     settings = Settings(options.workers, seed=options.seed)
     paths = {clip.name: clip.path for clip in clips}
+
+    def original(clip: str) -> NDArray[np.float32]:
+        return read_mono(paths[clip], sample_rate)
+
     with ExitStack() as stack:
         folder = options.keep or stack.enter_context(tempfile.TemporaryDirectory())
         status = stack.enter_context(Console(stderr=True).status("loading"))
@@ -72,8 +78,10 @@ def listen(options: Options) -> int:
         size = write_listening_page(
             options.out,
             report,
-            lambda clip: read_mono(paths[clip], sample_rate),
-            lambda codec, clip: read_mono(audio_path(folder, codec, clip), sample_rate),
+            original,
+            lambda codec, clip: read_mono(
+                audio_path(folder, codec, clip), sample_rate, len(original(clip))
+            ),
             sample_rate,
             options.overwrite,
         )

@@ -75,5 +75,6 @@ ABLATED_CONFIGS: dict[str, CodecConfig] = {
         decoder={"norm_statistics": "none"},
         transformer=_compressed(2, window_size=5),
     ),
+    "few_heads": _small(transformer={"heads": 2, "head_dim": 6, "position": "rotary"}),
     "single_scale": _small(tpooling={"encoder_kernels": (11,), "decoder_kernels": (5,)}),
 }

@@ -5,10 +5,20 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float
 
-# Of the mel loss of DAC (Kumar et al. 2023): mel bands for each window, and the magnitude as which
-# anything below it counts. At 16 kHz none of the bands is empty.
+from l3ac_jax.audio.windows import window_at
+
+# Of the mel loss of DAC (Kumar et al. 2023): mel bands for each window at 16 kHz, and the magnitude
+# as which anything below it counts.
 DAC_BANDS = {32: 5, 64: 10, 128: 20, 256: 40, 512: 80, 1024: 160, 2048: 320}
 DAC_FLOOR = 1e-5
+
+
+def dac_bands(sample_rate: int) -> dict[int, int]:
+    """Mel bands for each window in samples: windows of 2 to 128 ms at every rate.
+
+    From 16 kHz on, none of the bands is empty.
+    """
+    return {window_at(window, sample_rate): bands for window, bands in DAC_BANDS.items()}
 
 
 @cache

@@ -10,7 +10,7 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import tomli_w
 from pydantic import BaseModel, ValidationError, model_validator
@@ -47,8 +47,11 @@ __all__ = [
     "load_config",
     "named_config",
     "published_config",
+    "validated",
     "without_places",
 ]
+
+Kind = TypeVar("Kind", bound=BaseModel)
 
 PUBLISHED = ("0k75bps", "1kbps", "1k5bps", "3kbps")
 BUNDLED = ("base", "small", "stream")  # with their weights in this package
@@ -93,11 +96,16 @@ def load_config(
     """
     merged, origins = read_layers(Path(path), overrides, None if base is None else Path(base))
     _anchor_paths(merged, origins)
+    return validated(ExperimentConfig, merged, origins, str(path))
+
+
+def validated(kind: type[Kind], tables: dict[str, Any], origins: Origins, path: str) -> Kind:
+    """The tables of a file and its layers as a configuration. Raises ConfigError, with places."""
     try:
-        return ExperimentConfig.model_validate(merged)
+        return kind.model_validate(tables)
     except ValidationError as error:
         problems = _not_inherited(_innermost(error.errors()))
-        lines = [_explain(problem, origins, str(path)) for problem in problems]
+        lines = [_explain(problem, kind, origins, path) for problem in problems]
         raise ConfigError("\n".join(lines)) from None
 
 
@@ -121,9 +129,10 @@ def without_places(config: ExperimentConfig) -> ExperimentConfig:
     return ExperimentConfig.model_validate(named(config.model_dump(mode="json")))
 
 
-def differences(before: ExperimentConfig, after: ExperimentConfig) -> list[str]:
-    """Each key that has another value, in words: "model.feature_dim was 128, is 64"."""
+def differences(before: BaseModel, after: BaseModel, table: str = "") -> list[str]:
+    """Each key (of one table) that has another value: "model.feature_dim was 128, is 64"."""
     old, new = (dict(_leaves(config.model_dump(mode="json"))) for config in (before, after))
+    old, new = ({k: v for k, v in d.items() if k.startswith(table)} for d in (old, new))
     return [
         f"{key} was {old.get(key)}, is {new.get(key)}"
         for key in {**old, **new}
@@ -222,14 +231,14 @@ def _not_inherited(problems: Sequence[Any]) -> Iterator[Any]:
         seen.add(found)
 
 
-def _explain(problem: Any, origins: Origins, path: str) -> str:
+def _explain(problem: Any, kind: type[BaseModel], origins: Origins, path: str) -> str:
     """One line for one pydantic error: the file, the dotted key, and what would be right."""
     keys = tuple(part for part in problem["loc"] if isinstance(part, str))
     dotted = ".".join(str(part) for part in problem["loc"])
     origin = _origin(keys, origins, path)
     match problem["type"]:
         case "extra_forbidden":
-            known = _known_keys(keys[:-1])
+            known = _known_keys(kind, keys[:-1])
             close = difflib.get_close_matches(keys[-1], known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
             return f"{origin}: {dotted}: unknown key; {hint}"
@@ -254,9 +263,8 @@ def _origin(keys: tuple[str, ...], origins: Origins, path: str) -> str:
     return origins.get(keys, path)
 
 
-def _known_keys(keys: Sequence[str]) -> list[str]:
-    """The fields of the table that a dotted key leads to."""
-    table: type[BaseModel] = ExperimentConfig
+def _known_keys(table: type[BaseModel], keys: Sequence[str]) -> list[str]:
+    """The fields of the table inside of `table` that a dotted key leads to."""
     for key in keys:
         table = _table_in(table.model_fields[key].annotation)
     return list(table.model_fields)

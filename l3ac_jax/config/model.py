@@ -64,6 +64,8 @@ class TransformerConfig(Table, frozen=True):
     `window_size` counts tokens after compression by `compress_rate`. With compression, layers are
     split between the long window (before it, window_size * compress_rate) and the short one: half
     of the encoder's, rounded down, and the last 2 of the decoder's run at the long window.
+
+    Each of the `heads` is `head_dim` wide, or a quarter of model.feature_dim, as published.
     """
 
     encoder_depth: PositiveInt
@@ -72,6 +74,8 @@ class TransformerConfig(Table, frozen=True):
     compress_rate: PositiveInt
     position: Literal["dynamic_bias", "rotary"] = "dynamic_bias"
     attention: Literal["local", "full"] = "local"
+    heads: PositiveInt = 6
+    head_dim: PositiveInt | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -129,13 +133,22 @@ class CodecConfig(Table, frozen=True):
             raise ValueError("look_ahead_ms is for causal models: it needs causal = true")
         if self.causal and self.grn == "convnext_v2":
             raise ValueError("grn = 'convnext_v2' sees the whole clip: it cannot be causal")
-        if self.feature_dim % 4:
-            raise ValueError("feature_dim must be a multiple of 4 (heads are a quarter of it wide)")
-        if self.transformer.position == "rotary" and self.feature_dim % 8:
+        if self.feature_dim % 4 and self.transformer.head_dim is None:
             raise ValueError(
-                "feature_dim must be a multiple of 8 when transformer.position is rotary"
+                "feature_dim must be a multiple of 4 (heads are a quarter of it wide), or "
+                "transformer.head_dim be given"
+            )
+        if self.transformer.position == "rotary" and self.head_dim % 2:
+            raise ValueError(
+                "feature_dim must be a multiple of 8 when transformer.position is rotary, or "
+                "transformer.head_dim be given and even"
             )
         return self
+
+    @property
+    def head_dim(self) -> int:
+        """Width of an attention head."""
+        return self.transformer.head_dim or self.feature_dim // 4
 
     @property
     def encoder_hop(self) -> int:

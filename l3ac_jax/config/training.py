@@ -84,7 +84,8 @@ class LossWeights(Table, frozen=True):
 class DiscriminatorConfig(Table, frozen=True):
     """DAC's discriminators, by period and by FFT size; trained in every `every`-th step.
 
-    Either list may be empty, which leaves discriminators of that kind out.
+    FFT sizes are in samples at 16 kHz; at another rate windows are as long in time. Either list may
+    be empty, which leaves discriminators of that kind out.
     """
 
     every: PositiveInt

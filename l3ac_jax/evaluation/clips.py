@@ -84,8 +84,14 @@ def choose_clips(
     return sorted(chosen, key=lambda clip: clip.name)
 
 
-def read_mono(path: str | os.PathLike[str], sample_rate: int) -> Float[np.ndarray, " time"]:
-    """The mean of a file's channels at a sample rate, float32. Raises AudioError."""
+def read_mono(
+    path: str | os.PathLike[str], sample_rate: int, length: int | None = None
+) -> Float[np.ndarray, " time"]:
+    """The mean of a file's channels at a sample rate, float32. Raises AudioError.
+
+    With `length` it has so many samples, cut or filled with zeros: between rates, a decoded clip
+    may come out a sample longer or shorter than its original.
+    """
     audio = read_audio(path)
     mono = audio.samples.mean(axis=0, keepdims=True, dtype=np.float32)
-    return resample(mono, audio.sample_rate, sample_rate)[0]
+    return resample(mono, audio.sample_rate, sample_rate, length)[0]

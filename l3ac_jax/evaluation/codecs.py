@@ -151,22 +151,27 @@ class Codec2:
 
 
 OPUS_LOWEST, OPUS_HIGHEST = 6000, 256000
+OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 
 
 class Opus:
-    """Opus by `opusenc` and `opusdec`, at a target rate in bit/s; variable rate, as by default."""
+    """Opus by `opusenc` and `opusdec`, at a target rate in bit/s; variable rate, as by default.
 
-    def __init__(self, bitrate: int):
+    It hears and gives audio at `sample_rate`, or the next higher one of OPUS_RATES.
+    """
+
+    def __init__(self, bitrate: int, sample_rate: int = 16000):
         if not OPUS_LOWEST <= bitrate <= OPUS_HIGHEST:
             raise ReferenceCodecError(
                 f"opus:{bitrate}: opusenc takes {OPUS_LOWEST} to {OPUS_HIGHEST} bit/s"
             )
         self._programs = _programs("opus-tools", "opusenc", "opusdec")
         self._kilobits = f"{bitrate / 1000:g}"
+        rate = next((rate for rate in OPUS_RATES if rate >= sample_rate), OPUS_RATES[-1])
         self.info = Codec(
-            name=f"Opus {self._kilobits}k", kind="opus", bitrate=bitrate, sample_rate=16000
+            name=f"Opus {self._kilobits}k", kind="opus", bitrate=bitrate, sample_rate=rate
         )
-        self.identity = f"opus {bitrate}"
+        self.identity = f"opus {bitrate}" + ("" if rate == 16000 else f" at {rate} Hz")
 
     def code(self, audio: Audio) -> Coded:
         """`bits` are those of the packets, without the container. Raises ReferenceCodecError."""
@@ -183,9 +188,12 @@ class Opus:
         return Coded(np.pad(decoded, (0, rest))[: len(audio)], bits)
 
 
-def nearest_references(words: Sequence[str], bitrates: Sequence[float]) -> list[CodecUnderTest]:
+def nearest_references(
+    words: Sequence[str], bitrates: Sequence[float], sample_rate: int = 16000
+) -> list[CodecUnderTest]:
     """The codecs that `words` name: "opus:12000", "codec2:3200", or "opus" and "codec2" alone, at
-    their nearest rates to each of `bitrates`. Raises ReferenceCodecError.
+    their nearest rates to each of `bitrates`. Opus takes audio at `sample_rate`, Codec 2 speech at
+    16 kHz whatever it is. Raises ReferenceCodecError.
     """
     wanted: dict[str, CodecUnderTest] = {}
     for word in words:
@@ -194,8 +202,8 @@ def nearest_references(words: Sequence[str], bitrates: Sequence[float]) -> list[
             modes = [rate] if colon else [_nearest_mode(b) for b in bitrates]
             codecs: list[CodecUnderTest] = [Codec2(mode) for mode in modes]
         elif kind == "opus" and (not colon or rate.isdecimal()):
-            rates = [int(rate)] if colon else [max(OPUS_LOWEST, round(b)) for b in bitrates]
-            codecs = [Opus(min(rate, OPUS_HIGHEST) if not colon else rate) for rate in rates]
+            nearest = [min(max(OPUS_LOWEST, round(b)), OPUS_HIGHEST) for b in bitrates]
+            codecs = [Opus(b, sample_rate) for b in ([int(rate)] if colon else nearest)]
         else:
             raise ReferenceCodecError(
                 f"{word}: reference codecs are opus, opus:RATE (bit/s), codec2 and codec2:MODE"

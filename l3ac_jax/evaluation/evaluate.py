@@ -7,7 +7,9 @@
     OUT/audio/CODEC/CLIP.flac  what was decoded, 16 bits: the scores are those of these files
 
 CODEC is a name made fit for folders, CLIP the path below the data's folder. Clips are coded before
-any is scored, so that real-time factors are those of a machine that does nothing else.
+any is scored, so that real-time factors are those of a machine that does nothing else. Each codec
+codes at its own rate; all are scored at the highest of them, where a codec of a lower rate misses
+what lies above its band.
 """
 
 from __future__ import annotations
@@ -31,7 +33,15 @@ from l3ac_jax.evaluation.scoring import SIGNAL_SCORES, Extras, ScoringJob, score
 from l3ac_jax.evaluation.summaries import CodedClip, summarize, write_csv
 from l3ac_jax.system.locks import FolderInUseError, exclusive
 
-__all__ = ["AUDIO_FOLDER", "ReportProgress", "Settings", "audio_path", "check_out", "evaluate"]
+__all__ = [
+    "AUDIO_FOLDER",
+    "ReportProgress",
+    "Settings",
+    "audio_path",
+    "check_out",
+    "evaluate",
+    "scoring_rate",
+]
 
 AUDIO_FOLDER = "audio"
 LOCK = ".lock"
@@ -66,9 +76,6 @@ def evaluate(
     """
     settings = settings or Settings()
     settings.extras.check()
-    rates = {codec.info.sample_rate for codec in codecs}
-    if len(rates) != 1:
-        raise ArgumentError(f"codecs need the same sample rate: got {sorted(rates)} Hz")
     out = Path(out)
     check_out(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -93,6 +100,11 @@ def check_out(out: str | os.PathLike[str]) -> None:
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: exists and is not a folder")
+
+
+def scoring_rate(codecs: Sequence[Codec]) -> int:
+    """The sample rate (Hz) at which codecs are compared, the highest of theirs."""
+    return max(codec.sample_rate for codec in codecs)
 
 
 def file_name(name: str) -> str:
@@ -173,6 +185,7 @@ class _EvaluationRun:
         self, codecs: Sequence[Codec], coded: dict[str, dict[str, CodedClip]]
     ) -> dict[tuple[str, str], dict[str, float | None]]:
         """The scores of each codec and clip that could be scored."""
+        rate = scoring_rate(codecs)
         wanted = {*SIGNAL_SCORES, *self.settings.extras.names}
         scores: dict[tuple[str, str], dict[str, float | None]] = {}
         journals = {codec.name: self._scores_journal(codec.name) for codec in codecs}
@@ -182,13 +195,14 @@ class _EvaluationRun:
             for codec in codecs:
                 if clip.name not in coded[codec.name]:
                     continue
-                entry = journals[codec.name].get(clip.name, self._decoded_key(codec.name, clip))
+                entry = journals[codec.name].get(clip.name, self._key(codec, clip, rate))
                 if entry is not None and wanted <= entry.keys():
                     scores[codec.name, clip.name] = entry
                 else:
                     todo.setdefault(clip.name, []).append(codec.name)
             if clip.name in todo:
-                jobs.append(self._job(clip, todo[clip.name], codecs[0].sample_rate))
+                jobs.append(self._job(clip, todo[clip.name], rate))
+        infos = {codec.name: codec for codec in codecs}
         by_name = {clip.name: clip for clip in self.clips}
         for done, (job, result) in enumerate(score_jobs(jobs, self.settings.workers)):
             self.progress("scoring", done, len(jobs))
@@ -197,7 +211,8 @@ class _EvaluationRun:
                 continue
             for name, values in zip(todo[job.clip], result, strict=True):
                 finite = {k: float(v) if np.isfinite(v) else None for k, v in values.items()}
-                journals[name].add(job.clip, self._decoded_key(name, by_name[job.clip]), finite)
+                key = self._key(infos[name], by_name[job.clip], rate)
+                journals[name].add(job.clip, key, finite)
                 scores[name, job.clip] = finite
         self.progress("scoring", len(jobs), len(jobs))
         for journal in journals.values():
@@ -208,10 +223,11 @@ class _EvaluationRun:
         words = self.settings.extras.words
         return Journal(self.out / file_name(codec) / SCORES, {"words": words})
 
-    def _decoded_key(self, codec: str, clip: EvaluationClip) -> str:
-        """Scores belong to a reference and to what was decoded."""
-        decoded = EvaluationClip("", "", audio_path(self.out, codec, clip.name))
-        return f"{self.checksums[clip.name]} {decoded.checksum()}"
+    def _key(self, codec: Codec, clip: EvaluationClip, rate: int) -> str:
+        """Scores belong to a reference, to what was decoded, and to the rate if it is another's."""
+        decoded = EvaluationClip("", "", audio_path(self.out, codec.name, clip.name))
+        at = "" if rate == codec.sample_rate else f" {rate} Hz"
+        return f"{self.checksums[clip.name]} {decoded.checksum()}{at}"
 
     def _job(self, clip: EvaluationClip, codecs: Sequence[str], sample_rate: int) -> ScoringJob:
         decoded = tuple(audio_path(self.out, name, clip.name) for name in codecs)

@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Float
 
 from l3ac_jax.evaluation.clips import read_mono
-from l3ac_jax.metrics import learned, signals
-from l3ac_jax.metrics.speech import PESQ_RATE, pesq_wb, stoi
+from l3ac_jax.metrics import learned, music, signals
+from l3ac_jax.metrics.music import MUSIC_SCORES
+from l3ac_jax.metrics.speech import scores_of, stoi
 from l3ac_jax.system.processes import make_pool
 
 __all__ = ["Extras", "ScoringJob", "score_jobs", "signal_scores"]
@@ -26,25 +27,33 @@ Audio = Float[np.ndarray, " time"]
 
 @dataclass(frozen=True)
 class Extras:
-    """Scores by models that are packages of their own (the extra `scores`).
+    """Scores by packages of their own (the extras `scores` and `music`).
 
-    `words` is a model of faster-whisper, by name or folder, for the word error rate.
+    `words` is a model of faster-whisper, by name or folder, for the word error rate; `music` asks
+    for MUSIC_SCORES.
     """
 
     speaker: bool = False
     dnsmos: bool = False
     words: str | None = None
+    music: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """The scores that are asked for."""
+        return (*self._by_models, *(MUSIC_SCORES if self.music else ()))
+
+    @property
+    def _by_models(self) -> list[str]:
         wanted = {"speaker": self.speaker, "dnsmos": self.dnsmos, "wer": self.words is not None}
-        return tuple(name for name, is_wanted in wanted.items() if is_wanted)
+        return [name for name, is_wanted in wanted.items() if is_wanted]
 
     def check(self) -> None:
         """Raise MissingPackageError for packages that are not installed."""
-        for name in self.names:
+        for name in self._by_models:
             learned.require(name)
+        if self.music:
+            music.require()
 
 
 SIGNAL_SCORES = (
@@ -76,10 +85,10 @@ def signal_scores(
 ) -> dict[str, float]:
     """The scores that need no model, by name; `pitch` is the reference's, if it is known."""
     pitch = pitch or signals.pitch_of(reference, sample_rate)
-    wide_band = sample_rate == PESQ_RATE
+    of_speech = scores_of(reference, decoded, sample_rate)
     return {
-        "pesq": pesq_wb(reference, decoded, sample_rate) if wide_band else np.nan,
-        "stoi": stoi(reference, decoded, sample_rate),
+        "pesq": of_speech["pesq"],
+        "stoi": of_speech["stoi"],
         "estoi": stoi(reference, decoded, sample_rate, extended=True),
         "si_sdr": signals.si_sdr(reference, decoded),
         "lsd": signals.log_spectral_distance(reference, decoded, sample_rate),
@@ -95,7 +104,7 @@ def score_job(job: ScoringJob) -> list[dict[str, float]]:
     pitch = signals.pitch_of(reference, rate)
     results = []
     for path in job.decoded:
-        decoded = read_mono(path, rate)
+        decoded = read_mono(path, rate, len(reference))
         scores = signal_scores(reference, decoded, rate, pitch)
         if job.extras.speaker:
             scores["speaker"] = learned.speaker_similarity(reference, decoded, rate)
@@ -105,6 +114,8 @@ def score_job(job: ScoringJob) -> list[dict[str, float]]:
             truth = job.transcript or learned.transcribe(reference, rate, job.extras.words)
             spoken = learned.transcribe(decoded, rate, job.extras.words)
             scores["wer"] = learned.word_error_rate(truth, spoken)
+        if job.extras.music:
+            scores |= music.music_scores(reference, decoded, rate)
         results.append(scores)
     return results
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from l3ac_jax.audio.mel import DAC_BANDS, DAC_FLOOR, mel_filters
+from l3ac_jax.audio.mel import DAC_FLOOR, dac_bands, mel_filters
 from l3ac_jax.audio.spectra import magnitudes
 
 Audio = Float[np.ndarray, " time"]
@@ -69,12 +69,12 @@ def log_spectral_distance(reference: Audio, decoded: Audio, sample_rate: int) ->
 def mel_distance(reference: Audio, decoded: Audio, sample_rate: int) -> float:
     """Mean absolute difference of log10 mel magnitudes, mean over seven resolutions.
 
-    The scales of DAC's mel loss: windows of 32 to 2048 samples, 5 to 320 mel bands, magnitudes
+    The scales of DAC's mel loss at 16 kHz: windows of 2 to 128 ms, 5 to 320 mel bands, magnitudes
     below 1e-5 counted as 1e-5.
     """
     reference, decoded = _checked(reference, decoded)
     distances = []
-    for window, bands in DAC_BANDS.items():
+    for window, bands in dac_bands(sample_rate).items():
         filters = mel_filters(sample_rate, window, bands)
         first, second = (
             np.log10(np.maximum(magnitudes(x, window) @ filters, DAC_FLOOR))

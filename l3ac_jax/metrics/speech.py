@@ -20,6 +20,7 @@ from typing import Self
 import numpy as np
 from jaxtyping import Float, Int
 
+from l3ac_jax.audio.resampling import resample
 from l3ac_jax.errors import ArgumentError, ScoreError
 from l3ac_jax.metrics.signals import check_pair
 from l3ac_jax.system.packages import needs_extra
@@ -66,17 +67,22 @@ def _same_noise() -> Iterator[None]:
 def pesq_wb(reference: Audio, decoded: Audio, sample_rate: int) -> float:
     """Wide-band PESQ as a mean opinion score, 1.0 to 4.64 (ITU-T P.862.2).
 
+    It is of what lies below 8 kHz: clips of a higher rate are resampled to 16 kHz.
+
     NaN if there is less than 0.25 s, no speech in the reference, silence in the decoded audio, or
     samples that are not finite; and for some clips of more than 20 s that have very many pauses.
-    Raises ArgumentError for a sample rate other than 16 kHz.
+    Raises ArgumentError for a sample rate below 16 kHz.
     """
     check_pair(reference, decoded)
-    if sample_rate != PESQ_RATE:
-        raise ArgumentError(f"wide-band PESQ needs {PESQ_RATE} Hz, got {sample_rate} Hz")
+    if sample_rate < PESQ_RATE:
+        raise ArgumentError(f"wide-band PESQ needs {PESQ_RATE} Hz or more, got {sample_rate} Hz")
     pesq = _package("pesq")
     if not (reference.any() and decoded.any() and _finite(reference, decoded)):
         return np.nan
-    if len(reference) > PESQ_SAFE_SECONDS * sample_rate:
+    reference, decoded = (
+        resample(x[None], sample_rate, PESQ_RATE)[0] for x in (reference, decoded)
+    )
+    if len(reference) > PESQ_SAFE_SECONDS * PESQ_RATE:
         return _pesq_of_long_clip(reference, decoded)
     returned = pesq.PesqError.RETURN_VALUES
     score = pesq.pesq(PESQ_RATE, reference, decoded, "wb", on_error=returned)
@@ -144,10 +150,11 @@ class CodebookUse:
 
 
 def scores_of(reference: Audio, decoded: Audio, sample_rate: int) -> dict[str, float]:
-    """STOI and PESQ of one clip; at other rates than 16 kHz, PESQ is NaN."""
+    """STOI and PESQ of one clip; below 16 kHz, PESQ is NaN."""
+    wide_band = sample_rate >= PESQ_RATE
     return {
         "stoi": stoi(reference, decoded, sample_rate),
-        "pesq": pesq_wb(reference, decoded, sample_rate) if sample_rate == PESQ_RATE else np.nan,
+        "pesq": pesq_wb(reference, decoded, sample_rate) if wide_band else np.nan,
     }
 
 

@@ -34,7 +34,6 @@ from l3ac_jax.model.ops.ring_attention import (
 from l3ac_jax.model.reach import Span
 from l3ac_jax.model.streams import Flow, Stream, only_real
 
-HEADS = 6
 LAYER_NORM_EPS = 1e-5
 STEP_BLOCK = 192
 """Frames of a step that attend at a time: each sees two windows and its block."""
@@ -53,19 +52,20 @@ class PositionBias(Layer):
 
     features: int
     distances: int | None
+    heads: int
     folded: bool = False
 
     @nn.compact
     def __call__(self, distances: int) -> Float[Array, "m h"]:
         """The biases of distances 0 to `distances` - 1."""
         if self.folded and self.distances is not None:
-            table = self.param("table", nn.initializers.zeros, (self.distances, HEADS))
+            table = self.param("table", nn.initializers.zeros, (self.distances, self.heads))
             return table[:distances]
         hidden = self.features // 2
         x = jnp.arange(distances, dtype=jnp.float32)[:, None]
         x = nn.silu(PlainDense(hidden, name="hidden_0")(x))
         x = nn.silu(PlainDense(hidden, name="hidden_1")(x))
-        return PlainDense(HEADS, name="output")(x)
+        return PlainDense(self.heads, name="output")(x)
 
     def fold(self, params: dict[str, Any]) -> dict[str, Any]:
         if self.distances is None:
@@ -84,6 +84,8 @@ class TransformerLayer(Layer):
 
     features: int
     window: int
+    heads: int
+    head_dim: int
     rotary: bool = False
     attention: str = "local"
     folded: bool = False
@@ -115,7 +117,7 @@ class TransformerLayer(Layer):
 
     def _queries_keys_values(self, x: Frames) -> tuple[Heads, Heads, Heads]:
         batch, frames, _ = x.shape
-        qkv = self.qkv(self.attention_norm(x)).reshape(batch, frames, 3, HEADS, -1)
+        qkv = self.qkv(self.attention_norm(x)).reshape(batch, frames, 3, self.heads, self.head_dim)
         query, key, value = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
         query = query * key.shape[-1] ** -0.5
         query, key, value = rounded(self.dtype, query, key, value)
@@ -129,7 +131,7 @@ class TransformerLayer(Layer):
     @property
     def width(self) -> int:
         """Of all heads together."""
-        return HEADS * (self.features // 4)
+        return self.heads * self.head_dim
 
     def fold(self, params: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -148,13 +150,18 @@ class TransformerLayer(Layer):
 
 
 class LocalTransformer(Layer):
-    """Transformer layers that share one position bias."""
+    """Transformer layers that share one position bias.
+
+    Without `head_dim`, heads are a quarter of the features wide.
+    """
 
     features: int
     depth: int
     window: int
     position: str = "dynamic_bias"
     attention: str = "local"
+    heads: int = 6
+    head_dim: int | None = None
     folded: bool = False
     dtype: DTypeLike | None = None
 
@@ -162,13 +169,24 @@ class LocalTransformer(Layer):
         rotary = self.position == "rotary"
         self.layer = [
             TransformerLayer(
-                self.features, self.window, rotary, self.attention, self.folded, self.dtype
+                self.features,
+                self.window,
+                self.heads,
+                self._head_dim,
+                rotary,
+                self.attention,
+                self.folded,
+                self.dtype,
             )
             for _ in range(self.depth)
         ]
         if not rotary:
             distances = None if self.attention == "full" else 2 * self.window
-            self.position_bias = PositionBias(self.features, distances, self.folded)
+            self.position_bias = PositionBias(self.features, distances, self.heads, self.folded)
+
+    @property
+    def _head_dim(self) -> int:
+        return self.head_dim or self.features // 4
 
     def __call__(self, x: Frames, lengths: Lengths = None) -> Frames:
         x = ops.mask_frames(x, lengths)
@@ -195,8 +213,9 @@ class LocalTransformer(Layer):
                 "the transformers see everything before (transformer.attention = 'full'), so they "
                 "cannot work step by step"
             )
-        head = self.layer[0].width // HEADS
-        rings = [empty_ring(flow.batch, HEADS, self.window, head) for _ in self.layer]
+        rings = [
+            empty_ring(flow.batch, self.heads, self.window, self._head_dim) for _ in self.layer
+        ]
         return TransformerState(no_positions(flow.batch, self.window), rings), flow
 
     def step(self, state: TransformerState, stream: Stream) -> tuple[TransformerState, Stream]:
@@ -288,5 +307,13 @@ def _transformer(
     config = of.config
     window = config.window_size * rate
     return LocalTransformer(
-        of.features, depth, window, config.position, config.attention, of.folded, of.dtype
+        of.features,
+        depth,
+        window,
+        config.position,
+        config.attention,
+        config.heads,
+        config.head_dim,
+        of.folded,
+        of.dtype,
     )

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from l3ac_jax.config import CodecConfig, TPoolingConfig
+from l3ac_jax.config.model import TransformerConfig
 from l3ac_jax.errors import ConfigError
 
 # The values of `l3ac.en_codec.ModelConfig` for keys that a file leaves out.
@@ -199,6 +200,10 @@ def _inexpressible(config: CodecConfig) -> list[str]:
         reasons.append(f"decoder.norm_statistics = {config.decoder.norm_statistics!r}")
     if config.transformer.attention != "local":
         reasons.append(f"transformer.attention = {config.transformer.attention!r}")
+    if config.transformer.heads != TransformerConfig.model_fields["heads"].default:
+        reasons.append(f"transformer.heads = {config.transformer.heads}")
+    if config.head_dim != config.feature_dim // 4:
+        reasons.append(f"transformer.head_dim = {config.head_dim}")
     depth = official_encoder_depth(config.transformer.compress_rate)
     if config.transformer.encoder_depth != depth:
         reasons.append(

@@ -70,7 +70,7 @@ def official_shapes(config: CodecConfig) -> dict[str, dict[str, jax.ShapeDtypeSt
         place = places[path]
         shapes[place.file][place.name] = jax.ShapeDtypeStruct(place.shape(leaf.shape), leaf.dtype)
     for file, name in rotary_buffers(config):
-        width = config.feature_dim // 4
+        width = config.head_dim
         shapes[file][name] = jax.ShapeDtypeStruct((width // 2,), np.dtype(np.float32))
     return shapes
 

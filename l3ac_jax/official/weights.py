@@ -99,7 +99,7 @@ def to_torch(
 
 def _unlike_rotary(tensors: dict[str, dict[str, NDArray]], config: CodecConfig) -> list[str]:
     """Frequencies other than those that the network computes for itself."""
-    width = config.feature_dim // 4
+    width = config.head_dim
     expected = 10000.0 ** -(np.arange(0, width, 2) / width)
     return [
         f"{file}: {name}: not the frequencies of rotary positions"
@@ -111,7 +111,7 @@ def _unlike_rotary(tensors: dict[str, dict[str, NDArray]], config: CodecConfig) 
 def _rotary_frequencies(config: CodecConfig) -> Any:
     """In torch and in the official order of operations, so that the last bit is the same."""
     torch = _import_torch()
-    width = config.feature_dim // 4
+    width = config.head_dim
     return 1.0 / (10000 ** (torch.arange(0, width, 2).float() / width))
 
 

@@ -14,14 +14,15 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from l3ac_jax.audio.mel import DAC_BANDS, DAC_FLOOR, mel_filters
+from l3ac_jax.audio.mel import DAC_FLOOR, dac_bands, mel_filters
+from l3ac_jax.audio.windows import window_at
 from l3ac_jax.model.ops import mask_frames, time_sum
 from l3ac_jax.training.stft import Lengths, frame_count, magnitude, power, root, stft
 
 Audio = Float[Array, "batch time"]
 Scalar = Float[Array, ""]
 
-STFT_SIZES = (32, 64, 128, 256, 512, 1024)
+STFT_SIZES = (32, 64, 128, 256, 512, 1024)  # in samples at 16 kHz: 2 to 64 ms
 STFT_FLOOR = 1e-8  # of magnitudes, in the logarithm
 
 # The feature maps of each discriminator, the last one being its score.
@@ -38,16 +39,19 @@ def waveform_loss(generated: Audio, reference: Audio, lengths: Lengths = None) -
 def stft_loss(
     generated: Audio,
     reference: Audio,
+    sample_rate: int,
     lengths: Lengths = None,
-    sizes: Sequence[int] = STFT_SIZES,
+    sizes: Sequence[int] | None = None,
     floor: ArrayLike = STFT_FLOOR,
 ) -> Scalar:
     """Distance of magnitude spectrograms, mean over FFT sizes; the hop is a quarter of the size.
 
-    For each size, mean absolute difference of magnitudes plus that of log10 powers, magnitudes
-    below `floor` counted as `floor`.
+    For each size (in samples; 2 to 64 ms where none are given), mean absolute difference of
+    magnitudes plus that of log10 powers, magnitudes below `floor` counted as `floor`.
     """
     least = floor**2
+    if sizes is None:
+        sizes = [window_at(size, sample_rate) for size in STFT_SIZES]
 
     def one_size(size: int) -> Scalar:
         frames = _frame_lengths(lengths, size)
@@ -65,14 +69,16 @@ def mel_loss(
     sample_rate: int,
     lengths: Lengths = None,
     magnitude_weight: ArrayLike | None = None,
-    bands: Mapping[int, int] = DAC_BANDS,
+    bands: Mapping[int, int] | None = None,
     floor: ArrayLike = DAC_FLOOR,
 ) -> Scalar:
     """Distance of mel spectrograms, summed over window sizes, as in DAC (not in L3AC's recipe).
 
     For each size, mean absolute difference of log10 mel magnitudes, those below `floor` counted as
-    `floor`, plus `magnitude_weight` times that of the mel magnitudes themselves.
+    `floor`, plus `magnitude_weight` times that of the mel magnitudes themselves. `bands` are those
+    of each size, in samples; DAC's, 2 to 128 ms, where none are given.
     """
+    bands = dac_bands(sample_rate) if bands is None else bands
 
     def one_size(size: int) -> Scalar:
         frames = _frame_lengths(lengths, size)

@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from l3ac_jax.audio.windows import window_at
 from l3ac_jax.config import CodecConfig
 from l3ac_jax.config.stages import terms_of
 from l3ac_jax.config.training import LossWeights, TrainingConfig
@@ -24,6 +25,8 @@ from l3ac_jax.model.precision import (
 )
 from l3ac_jax.training import losses
 from l3ac_jax.training.discriminators import Discriminators
+from l3ac_jax.training.resampling import resampled
+from l3ac_jax.training.whisper import SAMPLE_RATE as WHISPER_RATE
 from l3ac_jax.training.whisper import perceptual_features
 
 Scalar = Float[Array, ""]
@@ -125,7 +128,9 @@ class Objective:
             terms["waveform"] = losses.waveform_loss(generated, audio, lengths)
             total += weights["waveform"] * terms["waveform"]
         if "stft" in self.terms:
-            terms["stft"] = losses.stft_loss(generated, audio, lengths, floor=weights["stft_floor"])
+            terms["stft"] = losses.stft_loss(
+                generated, audio, self.config.sample_rate, lengths, floor=weights["stft_floor"]
+            )
             total += weights["stft"] * terms["stft"]
         if "mel" in self.terms:
             terms["mel"] = losses.mel_loss(
@@ -139,8 +144,11 @@ class Objective:
             total += weights["mel"] * terms["mel"]
         if "perceptual" in self.terms:
             assert whisper is not None
+            rate = self.config.sample_rate
             ours, reference = (
-                perceptual_features(whisper, x, lengths, dtype=self.dtype)
+                perceptual_features(
+                    whisper, *resampled(x, rate, WHISPER_RATE, lengths), dtype=self.dtype
+                )
                 for x in (generated, audio)
             )
             terms["perceptual"] = losses.perceptual_loss(ours, jax.lax.stop_gradient(reference))
@@ -183,7 +191,7 @@ def make_objective(
     judges = training.discriminator
     discriminators = Discriminators(
         judges.periods,
-        judges.fft_sizes,
+        [window_at(size, config.sample_rate) for size in judges.fft_sizes],
         judges.period_widths,
         judges.spectrum_width,
         network_dtype(training.precision),

@@ -64,6 +64,8 @@ def codec_tables(draw: st.DrawFn) -> dict:
             "compress_rate": draw(st.integers(1, 4)),
             "position": draw(st.sampled_from(["dynamic_bias", "rotary"])),
             "attention": draw(st.sampled_from(["local", "full"])),
+            "heads": draw(sizes),
+            **draw(st.fixed_dictionaries({}, optional={"head_dim": sizes.map(lambda n: 2 * n)})),
         },
         "quantizer": {
             "levels": draw(st.lists(st.integers(2, 20), min_size=1, max_size=7)),
@@ -215,6 +217,11 @@ def test_bad_overrides_name_the_command_line_and_the_key(words, message):
         ("model.encoder.rates = [6, 4, -4]", "model.encoder.rates.2: input should be greater"),
         ("model.feature_dim = 30", "model.feature_dim: must be a multiple of 4"),
         ("model.feature_dim = 4\nmodel.transformer.position = 'rotary'", "must be a multiple of 8"),
+        (
+            "model.transformer.head_dim = 5\nmodel.transformer.position = 'rotary'",
+            "transformer.head_dim be given and even",
+        ),
+        ("model.transformer.heads = 0", "model.transformer.heads: input should be greater"),
         ("model.tpooling.encoder_kernels = [2]", "model.tpooling.encoder_kernels: must be odd"),
         ("model.tpooling.decoder_kernels = []", "model.tpooling.decoder_kernels: "),
         ("model.quantizer.levels = [1, 7]", "model.quantizer.levels.0: input should be greater"),

@@ -77,6 +77,19 @@ def test_what_is_no_ogg_file_is_refused():
         payload_bytes(b"RIFF" + bytes(40))
 
 
+@needs_opus
+@pytest.mark.parametrize(("rate", "taken"), [(16000, 16000), (24000, 24000), (44100, 48000)])
+def test_opus_takes_the_rate_of_the_models(rate, taken, clip):
+    (opus,) = nearest_references(["opus:24000"], [], rate)
+    assert opus.info.sample_rate == taken
+    seconds = np.arange(taken) / taken
+    tone = np.float32(0.3 * np.sin(2 * np.pi * 0.4 * taken * seconds) * np.hanning(taken))
+    if taken <= 24000:  # Opus itself ends at 20 kHz, or below at few bits
+        decoded = opus.code(tone).decoded
+        assert decoded.shape == tone.shape
+        assert decoded.std() == pytest.approx(tone.std(), rel=0.2)
+
+
 @needs_codec2
 @needs_opus
 def test_nearest_rates_are_chosen_once_each():

@@ -58,7 +58,7 @@ def counted_by_pytorch(config, seconds) -> dict[str, dict[str, int]]:
 def attention_of_whole_windows(config, seconds) -> dict[str, int]:
     """All keys of two windows for every query, as the official code computes attention."""
     options = config.transformer
-    width = 6 * (config.feature_dim // 4)
+    width = options.heads * config.head_dim
     tokens = math.ceil(seconds * config.sample_rate / config.hop_length)
     rate, window = options.compress_rate, options.window_size
 

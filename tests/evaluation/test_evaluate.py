@@ -27,13 +27,13 @@ SETTINGS = Settings(workers=1)
 class Noise:
     """Adds noise of a level; counts what it codes."""
 
-    def __init__(self, level: float, name: str = "noise"):
+    def __init__(self, level: float, name: str = "noise", rate: int = RATE):
         self.level = level
         self.info = Codec(
             name=name,
             kind="l3ac",
             bitrate=800,
-            sample_rate=RATE,
+            sample_rate=rate,
             frame_rate=100,
             codebook_size=256,
             levels=(16, 16),
@@ -46,7 +46,7 @@ class Noise:
         noise = np.random.default_rng(0).normal(0, self.level, len(audio))
         tokens = np.arange(len(audio) // 160) % 256
         decoded = (audio + noise).astype(np.float32)
-        seconds = len(audio) / RATE
+        seconds = len(audio) / self.info.sample_rate
         return Coded(decoded, 8.0 * len(tokens), tokens, 0.1 * seconds, 0.2 * seconds)
 
 
@@ -160,6 +160,25 @@ def test_results_of_another_codec_of_the_same_name_are_not_mixed_in(data, evalua
     _, out = evaluated
     with pytest.raises(OutputError, match=r"little/coded\.jsonl: holds results of another codec"):
         evaluate([Noise(0.01, "little")], find_clips(data), out, "data", SETTINGS)
+
+
+def test_codecs_of_several_rates_are_scored_at_the_highest(tmp_path):
+    """What a codec of 16 kHz misses above 8 kHz is missing; one of 24 kHz has it."""
+    random = np.random.default_rng(0)
+    (tmp_path / "data").mkdir()
+    hiss = random.normal(0, 0.1, (1, 24001)).astype(np.float32)  # as loud at all frequencies
+    write_audio(tmp_path / "data" / "a.wav", hiss, 24000, "PCM_16")
+    clips = find_clips(tmp_path / "data")
+    low, high = Noise(1e-5, "low"), Noise(1e-5, "high", 24000)
+    report = evaluate([low, high], clips, tmp_path / "out", "data", SETTINGS)
+    scores = {row.codec: row.scores for row in report.clips}
+    assert {row.seconds for row in report.clips} == {16001 / 16000, 24001 / 24000}
+    # Of 12 kHz, 7.6 are left (soxr's filter begins there): 10·log10(7.6 / 4.4) = 2.4 dB.
+    assert scores["low"]["si_sdr"] == pytest.approx(2.4, abs=0.3)
+    assert scores["high"]["si_sdr"] > 60
+    # Alone, it is scored at its own rate, anew.
+    alone = evaluate([low], clips, tmp_path / "out", "data", SETTINGS)
+    assert alone.clips[0].scores["si_sdr"] > 60 and low.coded == 1
 
 
 def test_names_must_be_told_apart(data, tmp_path):

@@ -94,6 +94,7 @@ def test_a_clip_in_a_padded_batch_gives_what_it_gives_alone(ablated):
     [
         ("convnext_v2", "grn = 'convnext_v2'"),
         ("single_scale", "tpooling"),
+        ("few_heads", "transformer.heads = 2; transformer.head_dim = 6"),
         ("causal", "causal = true; decoder.norm_statistics = 'running'"),
     ],
 )

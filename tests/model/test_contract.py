@@ -63,6 +63,7 @@ LAYERS = {
     "decoder stage": (DecoderStage(4, 1, 2, 5, TPOOLING), 4, 2),
     "local transformer": (LocalTransformer(8, 2, 5), 8, 1),
     "rotary transformer": (LocalTransformer(8, 2, 5, "rotary"), 8, 1),
+    "few heads": (LocalTransformer(8, 2, 5, heads=2, head_dim=3), 8, 1),
     "full attention": (LocalTransformer(8, 2, 5, "dynamic_bias", "full"), 8, 1),
     "full rotary attention": (LocalTransformer(8, 2, 5, "rotary", "full"), 8, 1),
     "encoder transformer": (EncoderTransformer(COMPRESSED, 8), 8, 1 / 2),

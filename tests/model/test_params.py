@@ -22,7 +22,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 FILES = {
     path.relative_to(CONFIGS).with_suffix("").as_posix(): path
     for path in CONFIGS.rglob("*.toml")
-    if path.parent.name != "recipes"  # these have no model
+    if path.parent.name != "recipes" and path.stem != "language"  # these have no codec
 }
 # Numbers that what is said of parameters does not depend on, alike, so that a network is traced
 # once.

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from l3ac_jax.audio.mel import DAC_BANDS, mel_filters
+from l3ac_jax.audio.mel import DAC_BANDS, dac_bands, mel_filters
 from l3ac_jax.audio.reading import read_audio
+from l3ac_jax.audio.windows import window_at
 from l3ac_jax.oracle import losses as official_losses
 from l3ac_jax.training import losses
 from tests.quick import QUICK_COMPILE
@@ -59,7 +60,7 @@ def compiled(name, few=False):
     if name == "waveform":
         loss = losses.waveform_loss
     elif name == "stft":
-        loss = partial(losses.stft_loss, sizes=FEW) if few else losses.stft_loss
+        loss = partial(losses.stft_loss, sample_rate=RATE, sizes=FEW if few else None)
     else:
         bands = {size: DAC_BANDS[size] for size in (FEW if few else DAC_BANDS)}
         loss = partial(losses.mel_loss, sample_rate=RATE, magnitude_weight=0.5, bands=bands)
@@ -93,7 +94,7 @@ def test_magnitudes_below_the_floor_count_as_the_floor(name, clips):
     generated, reference = (torch.tensor(x, dtype=torch.float64) for x in clips)
     generated.requires_grad_()
     if name == "stft":
-        ours = losses.stft_loss
+        ours = partial(losses.stft_loss, sample_rate=RATE)
         loss = official_losses.stft_loss(generated, reference, floor=floor)
     else:
         ours = partial(losses.mel_loss, sample_rate=RATE)
@@ -157,10 +158,27 @@ def test_what_is_not_finite_shows(name, clips):
     assert np.isnan(value)
 
 
-def test_mel_filters_are_librosas_and_none_is_empty():
-    for size, bands in DAC_BANDS.items():
-        filters = mel_filters(RATE, size, bands)
-        expected = librosa.filters.mel(sr=RATE, n_fft=size, n_mels=bands)
+def test_windows_are_as_long_in_time_at_every_rate(clips):
+    sizes = (48, 96, 192, 384, 768, 1536, 3072)
+    bands = dict(zip(sizes, DAC_BANDS.values(), strict=True))
+    a, b = (torch.tensor(x, dtype=torch.float64) for x in clips)
+    with jax.enable_x64():
+        doubles = [x.astype("f8") for x in clips]
+        stft = jit(partial(losses.stft_loss, sample_rate=24000))(*doubles)
+        mel = jit(partial(losses.mel_loss, sample_rate=24000))(*doubles)
+    expected = official_losses.stft_loss(a, b, sizes[:-1])
+    np.testing.assert_allclose(stft, expected, rtol=1e-10)
+    expected = official_losses.mel_loss(a, b, 24000, bands)
+    np.testing.assert_allclose(mel, expected, rtol=1e-10)
+    assert [window_at(size, 44100) for size in DAC_BANDS] == [88, 176, 352, 706, 1412, 2822, 5644]
+    assert dac_bands(RATE) == DAC_BANDS
+
+
+@pytest.mark.parametrize("rate", [16000, 22050, 24000, 32000, 44100, 48000])
+def test_mel_filters_are_librosas_and_none_is_empty(rate):
+    for size, bands in dac_bands(rate).items():
+        filters = mel_filters(rate, size, bands)
+        expected = librosa.filters.mel(sr=rate, n_fft=size, n_mels=bands)
         np.testing.assert_array_equal(filters, expected.T)
         assert np.all(filters.sum(axis=0) > 0)
 
