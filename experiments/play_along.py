@@ -4,11 +4,12 @@ r"""A model makes tokens and the codec's decoder makes audio of them, in one `la
     python experiments/play_along.py small - --tokens repeat | aplay -f S16_LE -r 16000
     python experiments/play_along.py configs/3kbps.toml walk.wav --block-ms 96 --seconds 30
 
-A model of tokens is two pure functions (`TokenModel`): where it begins, and `state, key -> state,
-tokens`. Each step of the scan asks it for the next token and takes the decoder that far; a scan is
-a block of audio, and its last states are the next one's first: a language model over tokens goes in
-the same way. Two that need no training are here: `walk`, where each level of the quantizer goes up
-or down at random, and `repeat`, the tokens of a recording again and again.
+A model of tokens is two pure functions (`l3ac_jax.generation.playing.TokenModel`): where it begins,
+and `state, key -> state, tokens`. Each step of the scan asks it for the next token and takes the
+decoder that far; a scan is a block of audio, and its last states are the next one's first: a
+language model over tokens goes in the same way (generate.py). Two that need no training are here:
+`walk`, where each level of the quantizer goes up or down at random, and `repeat`, the tokens of a
+recording again and again.
 
 Audio is written block by block, as it comes: to OUT, or as raw 16-bit samples to standard output
 (`-`). It is `decoder_lag` samples late, which are left out at the start. Printed is the real-time
@@ -19,11 +20,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -32,9 +31,10 @@ from l3ac_jax.errors import ArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
-    from jaxtyping import Array, Float, Int
+    from jaxtyping import Array, Int
 
     from l3ac_jax.codec.l3ac import L3AC
+    from l3ac_jax.generation.playing import TokenModel
 
 PROGRAM = "play_along.py"
 PROMPT_SECONDS = 2
@@ -62,20 +62,12 @@ class Options:
     """Replace an existing file."""
 
 
-class TokenModel(NamedTuple):
-    """What makes the tokens of B streams: pure functions, which can stand in a compiled program."""
-
-    state: Any
-    """before the first token: a pytree of arrays"""
-    step: Callable[[Any, Array], tuple[Any, Int[Array, "B 1"]]]
-    """state, random key -> the next state, the next token"""
-
-
 def random_walk(codec: L3AC) -> TokenModel:
     """Each level of the quantizer goes up or down by one, or stays, within its bounds."""
     import jax
     import jax.numpy as jnp
 
+    from l3ac_jax.generation.playing import TokenModel
     from l3ac_jax.model.levels import levels_to_tokens
 
     counts = codec.config.quantizer.levels
@@ -93,39 +85,14 @@ def repetition(tokens: Int[np.ndarray, "1 n"]) -> TokenModel:
     """The same tokens again and again."""
     import jax.numpy as jnp
 
+    from l3ac_jax.generation.playing import TokenModel
+
     prompt = jnp.asarray(tokens)
 
     def step(at: Array, key: Array) -> tuple[Array, Array]:
         return (at + 1) % prompt.shape[1], prompt[:, at][:, None]
 
     return TokenModel(jnp.zeros((), jnp.int32), step)
-
-
-def played(
-    codec: L3AC, model: TokenModel, key: Array, block: int
-) -> Iterator[Float[np.ndarray, "B t"]]:
-    """Audio without end, `block` tokens at a time; the first block lacks the decoder's lag."""
-    import jax
-    import numpy as np
-
-    @jax.jit
-    def scanned(params: Any, states: Any, keys: Array) -> tuple[Any, Array]:
-        def step(states: Any, key: Array) -> tuple[Any, Array]:
-            of_model, of_decoder = states
-            of_model, token = model.step(of_model, key)
-            of_decoder, audio = codec.decoder_step(params, of_decoder, token)
-            return (of_model, of_decoder), audio
-
-        states, audio = jax.lax.scan(step, states, keys)
-        return states, audio.swapaxes(0, 1).reshape(audio.shape[1], -1)
-
-    states, late = (model.state, codec.decoder_state()), codec.decoder_lag
-    while True:
-        key, of_block = jax.random.split(key)
-        states, audio = scanned(codec.folded_params, states, jax.random.split(of_block, block))
-        skipped = min(late, audio.shape[1])
-        late -= skipped
-        yield np.asarray(audio)[:, skipped:]
 
 
 def play(options: Options) -> None:
@@ -136,15 +103,17 @@ def play(options: Options) -> None:
         raise ArgumentError("--prompt: is for --tokens repeat")
     import jax
     import numpy as np
+    from raw_output import opened
     from stream_models import streaming_codec
 
+    from l3ac_jax.generation.playing import played
     from l3ac_jax.system.compilation import keep_compiled_programs
 
     keep_compiled_programs()
     codec, words = streaming_codec(options.model, options.seed)
     block = max(1, round(options.block_ms * codec.frame_rate / 1000))
     samples = round(options.seconds * codec.sample_rate)
-    with _opened(options, codec.sample_rate, samples) as write:
+    with opened(options.output, codec.sample_rate, samples, options.overwrite) as write:
         model = random_walk(codec) if options.tokens == "walk" else _prompted(options, codec)
         blocks = played(codec, model, jax.random.key(options.seed), block)
         taken, written = [], 0
@@ -180,31 +149,6 @@ def _prompted(options: Options, codec: L3AC) -> TokenModel:
     else:
         audio = read_mono(options.prompt, codec.sample_rate)[None]
     return repetition(np.asarray(codec.encode(audio)))
-
-
-@contextmanager
-def _opened(
-    options: Options, sample_rate: int, samples: int
-) -> Iterator[Callable[[np.ndarray], None]]:
-    """What writes (1, t) audio as it comes."""
-    if options.output == "-":
-        yield _write_raw
-        return
-    from l3ac_jax.audio.writing import check_audio_output, open_writer
-
-    check_audio_output(options.output, 1, sample_rate, "PCM_16", options.overwrite)
-    with open_writer(
-        options.output, 1, sample_rate, samples, "PCM_16", options.overwrite
-    ) as writer:
-        yield writer.write
-
-
-def _write_raw(audio: np.ndarray) -> None:
-    import numpy as np
-
-    values = np.round(np.clip(audio[0], -1, 1) * 32767).astype("<i2")
-    sys.stdout.buffer.write(values.tobytes())
-    sys.stdout.buffer.flush()
 
 
 def main(argv: list[str] | None = None) -> int:

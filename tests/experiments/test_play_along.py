@@ -23,7 +23,9 @@ def importable(monkeypatch):
 
 
 def test_the_audio_is_that_of_the_models_tokens():
-    from play_along import played, repetition
+    from play_along import repetition
+
+    from l3ac_jax.generation.playing import played
 
     codec = L3AC(CONFIG, random_params(CONFIG, 0))
     prompt = np.arange(7, dtype=np.int32)[None] * 8

@@ -1,0 +1,66 @@
+"""A trained language model as what makes tokens one by one, after a prompt or out of nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from l3ac_jax.errors import ArgumentError
+from l3ac_jax.generation.folder import TrainedModel
+from l3ac_jax.generation.network import empty_cache
+from l3ac_jax.generation.playing import TokenModel
+
+__all__ = ["language_tokens", "sampled_tokens"]
+
+
+def language_tokens(
+    trained: TrainedModel,
+    prompt: Int[np.ndarray, "B n"] | None = None,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    batch: int = 1,
+) -> TokenModel:
+    """The prompt's tokens, then those that the model draws.
+
+    `temperature` 0 takes the likeliest; `top_p` is the share of each distribution, its likeliest
+    part, that is drawn from. Raises ArgumentError.
+    """
+    if temperature < 0 or not 0 < top_p <= 1:
+        raise ArgumentError(
+            f"temperature must be at least 0 and top_p above 0, at most 1: got {temperature:g} "
+            f"and {top_p:g}"
+        )
+    if prompt is None:
+        prompt = np.zeros((batch, 0), np.int32)
+    network, given = trained.network, prompt.shape[1]
+    # Not of length 0, so that it can be indexed.
+    forced = jnp.asarray(np.pad(prompt, [(0, 0), (0, 1)]), jnp.int32)
+    warmth, share = jnp.float32(temperature), jnp.float32(top_p)
+
+    def step(state: Any, key: Array) -> tuple[Any, Int[Array, "B 1"]]:
+        params, caches, last, position = state
+        apply: Any = network.apply
+        caches, x = apply({"params": params}, caches, last, position, method="hidden")
+        drawn = apply({"params": params}, x, key, warmth, share, method="sample")
+        token = jnp.where(position < given, forced[:, jnp.minimum(position, given)], drawn)
+        return (params, caches, token, position + 1), token[:, None]
+
+    params = jax.tree.map(jnp.asarray, trained.params)
+    caches = empty_cache(trained.config.model, len(prompt))
+    nothing = jnp.zeros(len(prompt), jnp.int32)
+    return TokenModel((params, caches, nothing, jnp.zeros((), jnp.int32)), step)
+
+
+def sampled_tokens(model: TokenModel, key: Array, count: int) -> Int[np.ndarray, "B count"]:
+    """So many tokens of a model, without audio."""
+
+    @jax.jit
+    def scanned(state: Any, keys: Array) -> Array:
+        return jax.lax.scan(model.step, state, keys)[1]
+
+    tokens = scanned(model.state, jax.random.split(key, count))
+    return np.asarray(tokens)[:, :, 0].T

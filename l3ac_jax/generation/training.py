@@ -1,0 +1,248 @@
+"""Training of a language model: the loop around the step, with the habits of the codec's trainer.
+
+A run goes on where it was left, however it ended: batch and dropout of a step are known by its
+number, so that the parameters come out the same to the bit.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Int
+
+from l3ac_jax.config import differences
+from l3ac_jax.errors import ConfigError, TokenDatasetError, TrainingDivergedError
+from l3ac_jax.generation import folder as folders
+from l3ac_jax.generation.config import LanguageConfig
+from l3ac_jax.generation.data import WindowBatches
+from l3ac_jax.generation.network import LanguageModel
+from l3ac_jax.system.compilation import CompilationWatch
+from l3ac_jax.system.locks import FolderInUseError, exclusive
+from l3ac_jax.training.logs import RunLog
+from l3ac_jax.training.optimizer import make_optimizer, optimizer_hyperparameters
+from l3ac_jax.training.progress import TrainingProgress
+from l3ac_jax.training.stop import StopRequest
+
+__all__ = ["LanguageOutcome", "train_language_model"]
+
+LOCK_FILE = "lock"
+Tokens = Int[Array | np.ndarray, "batch length"]
+
+
+class LanguageOutcome(NamedTuple):
+    """Where a call of `train_language_model` left a run."""
+
+    step: int
+    total: int
+    exit_code: int
+    """0, or 128 + the number of the signal that ended it before its time"""
+
+
+def train_language_model(
+    config: LanguageConfig, folder: str | os.PathLike[str], quiet: bool = False
+) -> LanguageOutcome:
+    """Train from where a folder left off to the end, or until Ctrl-C or SIGTERM.
+
+    Raises ConfigError (also for a folder that was begun with another model), TokenDatasetError,
+    WeightsError for a damaged checkpoint, OutputError, and TrainingDivergedError.
+    """
+    folder = Path(folder)
+    train, evaluation = _data(config)
+    network = LanguageModel(config.model, train.levels)
+    with ExitStack() as stack:
+        stop = stack.enter_context(StopRequest())
+        state, step = _claimed(config, folder, network, train, stack)
+        folders.write_description(folder, config, train.description)
+        log = stack.enter_context(RunLog(folder, step))
+        seconds = config.training.batch_size * config.model.context / train.description.frame_rate
+        progress = None
+        if not quiet:
+            progress = TrainingProgress(config.training.steps, step, seconds)
+            stack.enter_context(CompilationWatch(progress.compiling, progress.compiled))
+            stack.enter_context(progress)
+            progress.note(f"{folder}: {_size(state)}, {'going on' if step else 'new run'}")
+        run = _Run(config, folder, network, train, evaluation, log, progress)
+        step = run.go_on(state, step, stop)
+        exit_code = stop.exit_code if step < config.training.steps else 0
+        return LanguageOutcome(step, config.training.steps, exit_code)
+
+
+def _data(config: LanguageConfig) -> tuple[WindowBatches, Sequence[Tokens]]:
+    """Batches without end, and those of the evaluation."""
+    of_run, length = config.training, config.model.context
+    train = WindowBatches(config.data.train, length, of_run.batch_size, of_run.seed)
+    if not config.data.evaluation:
+        return train, []
+    held_out = WindowBatches(config.data.evaluation, length, 1, 0)
+    if held_out.description.format != train.description.format:
+        raise TokenDatasetError(
+            f"{', '.join(config.data.evaluation)}: holds tokens of another codec than the training"
+        )
+    count = min(len(held_out), config.data.evaluation_windows)
+    # Spread over all of them: neighbours are of one voice.
+    chosen = np.linspace(0, len(held_out) - 1, count).round().astype(int)
+    windows = np.stack([held_out[int(number)] for number in chosen])
+    return train, np.array_split(windows, math.ceil(count / of_run.batch_size))
+
+
+def _claimed(
+    config: LanguageConfig,
+    folder: Path,
+    network: LanguageModel,
+    train: WindowBatches,
+    stack: ExitStack,
+) -> tuple[dict[str, Any], int]:
+    """The state to go on with, in a folder that is this process's own."""
+    begun = (folder / folders.CONFIG_FILE).exists() or (folder / LOCK_FILE).exists()
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: exists and is not a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not begun:
+        raise ConfigError(f"{folder}: is no training run, and not empty: give a new folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(exclusive(folder / LOCK_FILE))
+    except FolderInUseError:
+        raise ConfigError(f"{folder}: another process is training here") from None
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be written to: {error.strerror or error}") from None
+    init = jax.jit(partial(_initial, config, network))
+    key = jax.random.key(config.training.seed)
+    like = jax.eval_shape(init, key)
+    if (folder / folders.CHECKPOINT_FILE).exists():
+        _check_same_model(config, folder, train)
+        found = folders.restore(folder, like)
+        assert found is not None
+        return found
+    return init(key), 0
+
+
+def _check_same_model(config: LanguageConfig, folder: Path, train: WindowBatches) -> None:
+    before = folders.load_language_model(folder)
+    if changed := differences(before.config, config, "model"):
+        raise ConfigError(f"{folder}: has another model: {'; '.join(changed)}: give a new folder")
+    if before.codec.format != train.description.format:
+        raise ConfigError(f"{folder}: speaks the tokens of another codec: {before.codec.model}")
+
+
+def _initial(config: LanguageConfig, network: LanguageModel, key: Array) -> dict[str, Any]:
+    tokens = jnp.zeros((1, config.model.context), jnp.int32)
+    params = network.init(key, tokens)["params"]
+    flat, _ = ravel_pytree(params)
+    return {"params": params, "optimizer": _optimizer(config, params).init(flat)}
+
+
+def _optimizer(config: LanguageConfig, params: Any) -> optax.GradientTransformation:
+    of_run = config.training
+    values = optimizer_hyperparameters(of_run.optimizer, of_run.steps, params)
+    return make_optimizer(of_run.optimizer.method, values, params)
+
+
+class _Run:
+    def __init__(
+        self,
+        config: LanguageConfig,
+        folder: Path,
+        network: LanguageModel,
+        train: WindowBatches,
+        evaluation: Sequence[Tokens],
+        log: RunLog,
+        progress: TrainingProgress | None,
+    ):
+        self.config, self.folder, self.train = config, folder, train
+        self.evaluation, self.log, self.progress = evaluation, log, progress
+        self.take = jax.jit(partial(take_step, config, network), donate_argnums=0)
+        self.bits = jax.jit(lambda params, tokens: bits_of(network, params, tokens))
+
+    def go_on(self, state: dict[str, Any], step: int, stop: StopRequest) -> int:
+        of_run, saved = self.config.training, step
+        batches = self.train.batches(step)
+        while step < of_run.steps and not stop.made:
+            state, metrics = self.take(state, next(batches), step)
+            step += 1
+            if step % of_run.log_every == 0 or step == of_run.steps:
+                self._look_at(step, metrics)
+            if step % of_run.evaluate_every == 0 or step == of_run.steps:
+                self._evaluate(step, state["params"])
+            if step % of_run.checkpoint_every == 0:
+                folders.save(self.folder, state, step)
+                saved = step
+        if step > saved:
+            folders.save(self.folder, state, step)
+        return step
+
+    def _look_at(self, step: int, metrics: dict[str, Array]) -> None:
+        values = {name: float(value) for name, value in metrics.items()}
+        if not math.isfinite(values["loss"]):
+            raise TrainingDivergedError(
+                f"{self.folder}: step {step}: the loss is not finite, and training cannot go on; "
+                "try a lower training.optimizer.peak_rate"
+            )
+        self.log.scalars(step, "train", values)
+        if self.progress is not None:
+            self.progress.update(step, values)
+
+    def _evaluate(self, step: int, params: Any) -> None:
+        if not self.evaluation:
+            return
+        found = np.concatenate([np.asarray(self.bits(params, part)) for part in self.evaluation])
+        scores = self.scores(found)
+        self.log.scalars(step, "evaluation", scores)
+        if self.progress is not None:
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+            self.progress.note(f"step {step}: {shown}")
+
+    def scores(self, bits: Float[np.ndarray, "windows length"]) -> dict[str, float]:
+        """Bits a token and a second, of all tokens, and of those with half a context before."""
+        rate = self.train.description.frame_rate
+        late = float(bits[:, bits.shape[1] // 2 :].mean())
+        mean = float(bits.mean())
+        return {"bits_per_token": mean, "bits_per_second": mean * rate, "late_bits_per_token": late}
+
+
+def take_step(
+    config: LanguageConfig,
+    network: LanguageModel,
+    state: dict[str, Any],
+    tokens: Tokens,
+    step: Int[Array, ""],
+) -> tuple[dict[str, Any], dict[str, Float[Array, ""]]]:
+    """One step on a batch: the new state, and `loss` (bits a token), norm and learning rate."""
+    params = state["params"]
+
+    def loss(params: Any) -> Array:
+        key = jax.random.fold_in(jax.random.key(config.training.seed), step)
+        return bits_of(network, params, tokens, {"dropout": key}).mean()
+
+    value, slope = jax.value_and_grad(loss)(params)
+    flat, unravel = ravel_pytree(params)
+    flat_slope, _ = ravel_pytree(slope)
+    updates, optimizer = _optimizer(config, params).update(flat_slope, state["optimizer"], flat)
+    rate = optimizer[1].hyperparams["learning_rate"]  # type: ignore[index]
+    metrics = {"loss": value, "gradient_norm": jnp.linalg.norm(flat_slope), "learning_rate": rate}
+    new = {"params": unravel(flat + cast(Array, updates)), "optimizer": optimizer}
+    return new, metrics
+
+
+def bits_of(
+    network: LanguageModel, params: Any, tokens: Tokens, keys: dict[str, Array] | None = None
+) -> Float[Array, "batch length"]:
+    """Bits that each token takes, given those before it; with random `keys` as in training."""
+    call: Callable[..., Any] = network.apply
+    logs = call({"params": params}, tokens, train=keys is not None, rngs=keys)
+    return -logs / np.float32(np.log(2))
+
+
+def _size(state: dict[str, Any]) -> str:
+    count = sum(leaf.size for leaf in jax.tree.leaves(state["params"]))
+    return f"{count / 1e6:.1f} M parameters"
