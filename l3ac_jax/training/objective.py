@@ -191,7 +191,7 @@ def make_objective(
     judges = training.discriminator
     discriminators = Discriminators(
         judges.periods,
-        [window_at(size, config.sample_rate) for size in judges.fft_sizes],
+        tuple(window_at(size, config.sample_rate) for size in judges.fft_sizes),
         judges.period_widths,
         judges.spectrum_width,
         network_dtype(training.precision),
