@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from l3ac_jax.audio.windows import window_at
+from l3ac_jax.system.first_use import alone_at_first
 
 # Of the mel loss of DAC (Kumar et al. 2023): mel bands for each window at 16 kHz, and the magnitude
 # as which anything below it counts.
@@ -28,6 +29,7 @@ def mel_filters(sample_rate: int, n_fft: int, bands: int) -> Float[np.ndarray, "
     A band that is narrower than the spacing of the bins may be empty: librosa warns, the band is 0.
     """
     # Imported where it is needed: librosa takes more than a second.
-    from librosa.filters import mel
+    with alone_at_first("librosa.filters"):
+        from librosa.filters import mel
 
     return mel(sr=sample_rate, n_fft=n_fft, n_mels=bands).T

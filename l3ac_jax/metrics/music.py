@@ -21,6 +21,7 @@ from l3ac_jax.audio.mel import DAC_FLOOR, dac_bands, mel_filters
 from l3ac_jax.audio.resampling import resample
 from l3ac_jax.audio.spectra import magnitudes
 from l3ac_jax.metrics.signals import check_pair
+from l3ac_jax.system.first_use import alone_at_first
 from l3ac_jax.system.packages import needs_extra
 
 __all__ = [
@@ -85,7 +86,8 @@ def visqol_audio(reference: Audio, decoded: Audio, sample_rate: int) -> float:
         return np.nan
     pair = (_at(VISQOL_RATE, x, sample_rate).astype(np.float64) for x in (reference, decoded))
     try:
-        return float(_visqol().measure_from_arrays(*pair, VISQOL_RATE).moslqo)
+        with alone_at_first("visqol"):
+            return float(_visqol().measure_from_arrays(*pair, VISQOL_RATE).moslqo)
     except (ValueError, IndexError):  # no patch of half a second that is not silent
         return np.nan
 
@@ -128,16 +130,17 @@ def chroma_similarity(reference: Audio, decoded: Audio, sample_rate: int) -> flo
 
     check_pair(reference, decoded)
     window = 2 * round(CHROMA_WINDOW_SECONDS * sample_rate / 2)
-    first, second = (
-        librosa.feature.chroma_stft(
-            S=magnitudes(x.astype(np.float64), window).T ** 2,
-            sr=sample_rate,
-            n_fft=window,
-            norm=None,
-            tuning=0.0,
+    with alone_at_first("librosa.feature"):
+        first, second = (
+            librosa.feature.chroma_stft(
+                S=magnitudes(x.astype(np.float64), window).T ** 2,
+                sr=sample_rate,
+                n_fft=window,
+                norm=None,
+                tuning=0.0,
+            )
+            for x in (reference, decoded)
         )
-        for x in (reference, decoded)
-    )
     heard = first.sum(axis=0) > AUDIBLE * first.sum(axis=0).max()
     first, second = first[:, heard], second[:, heard]
     norms = np.linalg.norm(first, axis=0) * np.linalg.norm(second, axis=0)
@@ -151,10 +154,11 @@ def onset_f_measure(reference: Audio, decoded: Audio, sample_rate: int) -> float
     import librosa
 
     check_pair(reference, decoded)
-    onsets = [
-        librosa.onset.onset_detect(y=_float32(x), sr=sample_rate, units="time")
-        for x in (reference, decoded)
-    ]
+    with alone_at_first("librosa.onset"):
+        onsets = [
+            librosa.onset.onset_detect(y=_float32(x), sr=sample_rate, units="time")
+            for x in (reference, decoded)
+        ]
     return _f_measure(_package("mir_eval").onset.f_measure, onsets, window=ONSET_SECONDS)
 
 
@@ -163,10 +167,11 @@ def beat_f_measure(reference: Audio, decoded: Audio, sample_rate: int) -> float:
     import librosa
 
     check_pair(reference, decoded)
-    beats = [
-        librosa.beat.beat_track(y=_float32(x), sr=sample_rate, units="time")[1]
-        for x in (reference, decoded)
-    ]
+    with alone_at_first("librosa.beat"):
+        beats = [
+            librosa.beat.beat_track(y=_float32(x), sr=sample_rate, units="time")[1]
+            for x in (reference, decoded)
+        ]
     return _f_measure(_package("mir_eval").beat.f_measure, beats)
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 
 from l3ac_jax.audio.mel import DAC_FLOOR, dac_bands, mel_filters
 from l3ac_jax.audio.spectra import magnitudes
+from l3ac_jax.system.first_use import alone_at_first
 
 Audio = Float[np.ndarray, " time"]
 
@@ -97,9 +98,10 @@ def pitch_of(audio: Audio, sample_rate: int) -> Pitch:
 
     hop = round(PITCH_HOP_SECONDS * sample_rate)
     low, high = PITCH_RANGE
-    frequency, voiced, _ = librosa.pyin(
-        audio, fmin=low, fmax=high, sr=sample_rate, frame_length=4 * hop, hop_length=hop
-    )
+    with alone_at_first("librosa.pyin"):
+        frequency, voiced, _ = librosa.pyin(
+            audio, fmin=low, fmax=high, sr=sample_rate, frame_length=4 * hop, hop_length=hop
+        )
     return Pitch(frequency, voiced)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from l3ac_jax.oracle.codec import import_official
+from l3ac_jax.system.first_use import alone_at_first
 
 import_official()  # where torch is missing, its error says how to get it
 
@@ -94,7 +95,8 @@ def _spectrogram(audio: torch.Tensor, size: int) -> torch.Tensor:
 
 @cache
 def _mel_filters(sample_rate: int, size: int, bands: int) -> torch.Tensor:
-    from librosa.filters import mel
+    with alone_at_first("librosa.filters"):
+        from librosa.filters import mel
 
     return torch.from_numpy(mel(sr=sample_rate, n_fft=size, n_mels=bands))
 

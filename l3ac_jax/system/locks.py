@@ -1,4 +1,4 @@
-"""Folders that one process at a time may use."""
+"""What one process at a time may use."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class FolderInUseError(RuntimeError):
 
 
 @contextmanager
-def exclusive(lock: Path) -> Iterator[None]:
+def exclusive(lock: Path, wait: bool = False) -> Iterator[None]:
     """Holds a lock file; the system lets go of that of a killed process.
 
-    Raises FolderInUseError if another process holds it, OSError if it cannot be written,
-    PlatformError on a system without such locks.
+    Raises FolderInUseError if another process holds it, unless it is to `wait`, OSError if it
+    cannot be written, PlatformError on a system without such locks.
     """
     try:
         import fcntl  # not on Windows, where files are encoded and decoded all the same
@@ -31,7 +31,7 @@ def exclusive(lock: Path) -> Iterator[None]:
         ) from None
     with lock.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise FolderInUseError(str(lock)) from None
         yield
