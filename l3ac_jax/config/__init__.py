@@ -51,7 +51,7 @@ __all__ = [
     "without_places",
 ]
 
-Kind = TypeVar("Kind", bound=BaseModel)
+Configuration = TypeVar("Configuration", bound=BaseModel)
 
 PUBLISHED = ("0k75bps", "1kbps", "1k5bps", "3kbps")
 BUNDLED = ("base", "small", "stream")  # with their weights in this package
@@ -99,7 +99,9 @@ def load_config(
     return validated(ExperimentConfig, merged, origins, str(path))
 
 
-def validated(kind: type[Kind], tables: dict[str, Any], origins: Origins, path: str) -> Kind:
+def validated(
+    kind: type[Configuration], tables: dict[str, Any], origins: Origins, path: str
+) -> Configuration:
     """The tables of a file and its layers as a configuration. Raises ConfigError, with places."""
     try:
         return kind.model_validate(tables)
@@ -129,10 +131,9 @@ def without_places(config: ExperimentConfig) -> ExperimentConfig:
     return ExperimentConfig.model_validate(named(config.model_dump(mode="json")))
 
 
-def differences(before: BaseModel, after: BaseModel, table: str = "") -> list[str]:
-    """Each key (of one table) that has another value: "model.feature_dim was 128, is 64"."""
+def differences(before: BaseModel, after: BaseModel) -> list[str]:
+    """Each key that has another value, in words: "model.feature_dim was 128, is 64"."""
     old, new = (dict(_leaves(config.model_dump(mode="json"))) for config in (before, after))
-    old, new = ({k: v for k, v in d.items() if k.startswith(table)} for d in (old, new))
     return [
         f"{key} was {old.get(key)}, is {new.get(key)}"
         for key in {**old, **new}

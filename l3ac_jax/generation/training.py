@@ -28,7 +28,7 @@ from l3ac_jax.generation.config import LanguageConfig
 from l3ac_jax.generation.data import WindowBatches
 from l3ac_jax.generation.network import LanguageModel
 from l3ac_jax.system.compilation import CompilationWatch
-from l3ac_jax.system.locks import FolderInUseError, exclusive
+from l3ac_jax.training.folders import RunKind
 from l3ac_jax.training.logs import RunLog
 from l3ac_jax.training.optimizer import make_optimizer, optimizer_hyperparameters
 from l3ac_jax.training.progress import TrainingProgress
@@ -36,7 +36,9 @@ from l3ac_jax.training.stop import StopRequest
 
 __all__ = ["LanguageOutcome", "train_language_model"]
 
-LOCK_FILE = "lock"
+LANGUAGE_RUN = RunKind(
+    "training run of a language model", lock="language.lock", mark=folders.CODEC_FILE
+)
 Tokens = Int[Array | np.ndarray, "batch length"]
 
 
@@ -104,18 +106,8 @@ def _claimed(
     stack: ExitStack,
 ) -> tuple[dict[str, Any], int]:
     """The state to go on with, in a folder that is this process's own."""
-    begun = (folder / folders.CONFIG_FILE).exists() or (folder / LOCK_FILE).exists()
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder}: exists and is not a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not begun:
-        raise ConfigError(f"{folder}: is no training run, and not empty: give a new folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(exclusive(folder / LOCK_FILE))
-    except FolderInUseError:
-        raise ConfigError(f"{folder}: another process is training here") from None
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be written to: {error.strerror or error}") from None
+    LANGUAGE_RUN.check(folder)
+    LANGUAGE_RUN.claim(folder, stack)
     init = jax.jit(partial(_initial, config, network))
     key = jax.random.key(config.training.seed)
     like = jax.eval_shape(init, key)
@@ -129,7 +121,8 @@ def _claimed(
 
 def _check_same_model(config: LanguageConfig, folder: Path, train: WindowBatches) -> None:
     before = folders.load_language_model(folder)
-    if changed := differences(before.config, config, "model"):
+    as_before = config.model_copy(update={"model": before.config.model})
+    if changed := differences(as_before, config):
         raise ConfigError(f"{folder}: has another model: {'; '.join(changed)}: give a new folder")
     if before.codec.format != train.description.format:
         raise ConfigError(f"{folder}: speaks the tokens of another codec: {before.codec.model}")
@@ -166,7 +159,7 @@ class _Run:
 
     def go_on(self, state: dict[str, Any], step: int, stop: StopRequest) -> int:
         of_run, saved = self.config.training, step
-        batches = self.train.batches(step)
+        batches, metrics = self.train.batches(step), {}
         while step < of_run.steps and not stop.made:
             state, metrics = self.take(state, next(batches), step)
             step += 1
@@ -175,19 +168,29 @@ class _Run:
             if step % of_run.evaluate_every == 0 or step == of_run.steps:
                 self._evaluate(step, state["params"])
             if step % of_run.checkpoint_every == 0:
-                folders.save(self.folder, state, step)
+                self._save(step, state, metrics)
                 saved = step
         if step > saved:
-            folders.save(self.folder, state, step)
+            self._save(step, state, metrics)
         return step
 
-    def _look_at(self, step: int, metrics: dict[str, Array]) -> None:
+    def _save(self, step: int, state: dict[str, Any], metrics: dict[str, Array]) -> None:
+        self._finite(step, metrics)
+        folders.save(self.folder, state, step)
+
+    def _finite(self, step: int, metrics: dict[str, Array]) -> dict[str, float]:
+        """What was measured of a step. Raises TrainingDivergedError where it is not finite."""
         values = {name: float(value) for name, value in metrics.items()}
-        if not math.isfinite(values["loss"]):
-            raise TrainingDivergedError(
-                f"{self.folder}: step {step}: the loss is not finite, and training cannot go on; "
-                "try a lower training.optimizer.peak_rate"
-            )
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise TrainingDivergedError(
+                    f"{self.folder}: step {step}: {name} is not finite, and training cannot go on; "
+                    "try a lower training.optimizer.peak_rate"
+                )
+        return values
+
+    def _look_at(self, step: int, metrics: dict[str, Array]) -> None:
+        values = self._finite(step, metrics)
         self.log.scalars(step, "train", values)
         if self.progress is not None:
             self.progress.update(step, values)
@@ -217,7 +220,7 @@ def take_step(
     tokens: Tokens,
     step: Int[Array, ""],
 ) -> tuple[dict[str, Any], dict[str, Float[Array, ""]]]:
-    """One step on a batch: the new state, and `loss` (bits a token), norm and learning rate."""
+    """One step on a batch: the new state, and `loss` (bits a token before it), norms, rate."""
     params = state["params"]
 
     def loss(params: Any) -> Array:
@@ -229,9 +232,14 @@ def take_step(
     flat_slope, _ = ravel_pytree(slope)
     updates, optimizer = _optimizer(config, params).update(flat_slope, state["optimizer"], flat)
     rate = optimizer[1].hyperparams["learning_rate"]  # type: ignore[index]
-    metrics = {"loss": value, "gradient_norm": jnp.linalg.norm(flat_slope), "learning_rate": rate}
-    new = {"params": unravel(flat + cast(Array, updates)), "optimizer": optimizer}
-    return new, metrics
+    flat = flat + cast(Array, updates)
+    metrics = {
+        "loss": value,
+        "gradient_norm": jnp.linalg.norm(flat_slope),
+        "parameter_norm": jnp.linalg.norm(flat),
+        "learning_rate": rate,
+    }
+    return {"params": unravel(flat), "optimizer": optimizer}, metrics
 
 
 def bits_of(

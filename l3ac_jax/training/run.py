@@ -31,9 +31,9 @@ from l3ac_jax.errors import ConfigError, WeightsError
 from l3ac_jax.model.params import expected_params, flatten, in_words, mismatches
 from l3ac_jax.system.compilation import CompilationWatch, quick_compilation
 from l3ac_jax.system.files import complete_file
-from l3ac_jax.system.locks import FolderInUseError, exclusive
 from l3ac_jax.training.checkpoints import Checkpoints
 from l3ac_jax.training.devices import Devices, all_devices
+from l3ac_jax.training.folders import RunKind
 from l3ac_jax.training.hyperparameters import Hyperparameters
 from l3ac_jax.training.logs import NoLog, RunLog
 from l3ac_jax.training.progress import TrainingProgress
@@ -50,7 +50,7 @@ from l3ac_jax.training.whisper_weights import load_whisper_encoder
 from l3ac_jax.weights.folder import CHECKPOINTS_FOLDER, CONFIG_FILE
 from l3ac_jax.weights.sources import load_params
 
-LOCK_FILE = "lock"
+CODEC_RUN = RunKind("training run", lock="lock", mark=CHECKPOINTS_FOLDER)
 
 
 @dataclass
@@ -151,9 +151,9 @@ def open_run(
             evaluator = stack.enter_context(
                 Evaluator(steps.objective, clips, devices, training.evaluation)
             )
-        _check_folder(folder)
+        CODEC_RUN.check(folder)
         if first:
-            _claim(folder, stack)
+            CODEC_RUN.claim(folder, stack)
         checkpoints = stack.enter_context(Checkpoints(folder, training.checkpoints))
         progress = None
         if first and not quiet:
@@ -201,26 +201,6 @@ def _whisper(training: TrainingConfig, steps: Steps, devices: Devices) -> dict |
                 "set; it should lead to the file with Whisper's weights"
             )
     return jax.device_put(load_whisper_encoder(path), devices.replicated)
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder with other things in it."""
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder}: exists and is not a folder")
-    begun = (folder / CHECKPOINTS_FOLDER).is_dir() or (folder / LOCK_FILE).exists()
-    if folder.is_dir() and any(folder.iterdir()) and not begun:
-        raise ConfigError(f"{folder}: is no training run, and not empty: give a new folder")
-
-
-def _claim(folder: Path, stack: ExitStack) -> None:
-    """One process at a time trains in a folder."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(exclusive(folder / LOCK_FILE))
-    except FolderInUseError:
-        raise ConfigError(f"{folder}: another process is training here") from None
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be written to: {error.strerror or error}") from None
 
 
 def _initial_state(

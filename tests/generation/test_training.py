@@ -20,6 +20,7 @@ from l3ac_jax.generation.training import train_language_model
 from l3ac_jax.model.levels import levels_to_tokens
 from l3ac_jax.tokens.dataset.index import describe
 from l3ac_jax.training.logs import read_metrics
+from l3ac_jax.training.run import CODEC_RUN
 from tests.generation.token_folders import write_tokens
 
 ROOT = Path(__file__).parents[2]
@@ -161,8 +162,22 @@ def test_a_folder_keeps_its_model(data, trained, tmp_path):
         train_language_model(load_language_config(path, words), trained, quiet=True)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").touch()
-    with pytest.raises(ConfigError, match="no training run, and not empty"):
+    with pytest.raises(ConfigError, match="no training run of a language model, and not empty"):
         train_language_model(load_language_config(path), tmp_path / "full", quiet=True)
+
+
+def test_neither_kind_of_run_goes_on_in_the_others_folder(data, trained, tmp_path):
+    with pytest.raises(ConfigError, match="is no training run, and not empty"):
+        CODEC_RUN.check(trained)
+    codec_run = tmp_path / "codec"
+    (codec_run / "checkpoints").mkdir(parents=True)
+    (codec_run / "config.toml").write_text("[model]")
+    (codec_run / "lock").touch()
+    CODEC_RUN.check(codec_run)
+    path, _ = small(data, tmp_path)
+    with pytest.raises(ConfigError, match="no training run of a language model"):
+        train_language_model(load_language_config(path), codec_run, quiet=True)
+    assert (codec_run / "config.toml").read_text() == "[model]"
 
 
 def test_what_is_no_model_or_damaged_is_named(trained, tmp_path):
@@ -183,8 +198,25 @@ def test_what_is_no_model_or_damaged_is_named(trained, tmp_path):
 def test_training_that_diverges_says_so(data, tmp_path):
     changes = {"training.optimizer.peak_rate": 1e30, "training.optimizer.initial_rate": 1e30}
     path, words = small(data, tmp_path, **changes)
-    with pytest.raises(TrainingDivergedError, match="the loss is not finite"):
+    with pytest.raises(TrainingDivergedError, match=r"step \d+: \w+ is not finite"):
         train_language_model(load_language_config(path, words), tmp_path / "run", quiet=True)
+
+
+def test_what_diverged_is_not_saved_over_what_had_not(data, tmp_path):
+    """Checkpoints are saved between two looks at the loss: each has a look of its own."""
+    path, words = small(data, tmp_path, **{"training.steps": 2})
+    train_language_model(load_language_config(path, words), tmp_path / "run", quiet=True)
+    before = (tmp_path / "run" / CHECKPOINT_FILE).read_bytes()
+    changes = {
+        "training.checkpoint_every": 3,
+        "training.log_every": 100,
+        "training.optimizer.peak_rate": 1e38,
+        "training.optimizer.initial_rate": 1e38,
+    }
+    path, words = small(data, tmp_path, **changes)
+    with pytest.raises(TrainingDivergedError):
+        train_language_model(load_language_config(path, words), tmp_path / "run", quiet=True)
+    assert (tmp_path / "run" / CHECKPOINT_FILE).read_bytes() == before
 
 
 @pytest.mark.parametrize(
