@@ -75,6 +75,7 @@ def generate(options: Options) -> None:
     import numpy as np
     from raw_output import opened
 
+    from l3ac_jax.generation.codecs import codec_of, step_by_step
     from l3ac_jax.generation.folder import load_language_model
     from l3ac_jax.generation.playing import played
     from l3ac_jax.generation.sampling import language_tokens
@@ -82,7 +83,9 @@ def generate(options: Options) -> None:
 
     keep_compiled_programs()
     trained = load_language_model(options.model)
-    codec, words = _codec(options.codec or trained.codec.model, trained.codec.format)
+    whole = codec_of(trained, options.codec)
+    codec = step_by_step(whole)
+    words = "" if codec is whole else ", its norms over the past alone (an approximation)"
     prompt = _prompt(options, codec)
     given = prompt.shape[1] * codec.hop_length
     model = language_tokens(trained, prompt, options.temperature, options.top_p)
@@ -113,25 +116,6 @@ def generate(options: Options) -> None:
         f"{1000 * np.median(between):.1f} ms of computing",
         file=sys.stderr,
     )
-
-
-def _codec(name: str, format: object) -> tuple[L3AC, str]:
-    """The codec of these tokens, whose decoder works step by step."""
-    from l3ac_jax.codec.l3ac import L3AC
-    from l3ac_jax.codec.pretrained import get_model
-    from l3ac_jax.errors import WrongModelError
-
-    codec = get_model(name)
-    if codec.token_format != format:
-        raise WrongModelError(
-            f"{name}: is not the codec whose tokens the language model was trained on: its "
-            "configuration or weights are others; name it with --codec"
-        )
-    if codec.config.decoder.norm_statistics != "clip":
-        return codec, ""
-    decoder = codec.config.decoder.model_copy(update={"norm_statistics": "running"})
-    config = codec.config.model_copy(update={"decoder": decoder})
-    return L3AC(config, codec.params, name), ", its norms over the past alone (an approximation)"
 
 
 def _prompt(options: Options, codec: L3AC) -> Int[np.ndarray, "1 n"]:

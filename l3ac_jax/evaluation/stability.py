@@ -96,7 +96,7 @@ def changes_of(
         ),
         **{f"{gain:+g} dB": louder(gain) for gain in GAINS_DB},
         f"noise at {NOISE_DB:g} dB": noisy,
-        f"resampled to {OTHER_RATE / 1000:g} kHz and back": resampled,
+        f"to {OTHER_RATE / 1000:g} kHz and back": resampled,
     }
 
 
@@ -158,11 +158,14 @@ def draw_stability(
     left.set_yticks(range(len(names)), names)
     left.invert_yaxis()
     left.set(xlim=(0, 100), xlabel="tokens that stay the same (%)")
-    left.legend()
     for index, (codec, rows) in enumerate(coded.items()):
         style = LINES[index]
         right.plot([row.number for row in rows], [row.pesq for row in rows], label=codec, **style)
     right.set(xlabel="times coded", ylabel="PESQ-WB against the original (MOS)")
+    right.xaxis.get_major_locator().set_params(integer=True)
+    # One for both, beside no bar: hatches tell the bars apart, and lines their own styles.
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     right.legend()
     return figure
 

@@ -56,12 +56,15 @@ class RunConfig(Table, frozen=True):
 class TokensConfig(Table, frozen=True):
     """Folders of tokens, as `l3ac-jax tokens` writes them, all of one codec.
 
-    The likelihood is that of up to `evaluation_windows` windows of `evaluation`.
+    The likelihood is that of up to `evaluation_windows` windows of `evaluation`. `dimensions` takes
+    of each token the first so many dimensions of the quantizer: to compare heads on a codebook that
+    a softmax can have. No codec decodes such tokens.
     """
 
     train: Annotated[tuple[str, ...], Field(min_length=1)]
     evaluation: tuple[str, ...] = ()
     evaluation_windows: PositiveInt = 200
+    dimensions: PositiveInt | None = None
 
 
 class LanguageConfig(Table, frozen=True):

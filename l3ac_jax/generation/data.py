@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Int32
 
-from l3ac_jax.errors import TokenDatasetError
+from l3ac_jax.errors import ConfigError, TokenDatasetError
 from l3ac_jax.model.levels import levels_to_tokens
 from l3ac_jax.tokens.dataset.index import Description
 from l3ac_jax.tokens.dataset.reader import open_tokens
 from l3ac_jax.tokens.dataset.windows import TokenWindows
 
-__all__ = ["WindowBatches"]
+__all__ = ["WindowBatches", "kept_levels"]
+
+
+def kept_levels(levels: Sequence[int], dimensions: int | None) -> tuple[int, ...]:
+    """Those of the first `dimensions`, or all. Raises ConfigError where there are not so many."""
+    if dimensions is not None and dimensions > len(levels):
+        raise ConfigError(
+            f"data.dimensions: {dimensions}, and the codec's quantizer has {len(levels)}"
+        )
+    return tuple(levels[:dimensions])
 
 
 class WindowBatches:
     """Batches of windows of `length` tokens out of folders of tokens, one codec's.
 
     Windows of all folders are shuffled together, in each epoch anew; batch number n is the same
-    wherever training was stopped. Recordings are joined, so that none is too short. Raises
-    TokenDatasetError for folders of several codecs, and where there is less than a batch.
+    wherever training was stopped. Recordings are joined, so that none is too short. Of tokens,
+    `dimensions` of the quantizer are kept, its first ones, or all. Raises TokenDatasetError for
+    folders of several codecs, and where there is less than a batch; ConfigError for more dimensions
+    than there are.
     """
 
-    def __init__(self, folders: Sequence[str], length: int, batch_size: int, seed: int):
+    def __init__(
+        self,
+        folders: Sequence[str],
+        length: int,
+        batch_size: int,
+        seed: int,
+        dimensions: int | None = None,
+    ):
         opened = [open_tokens(folder) for folder in folders]
         self.description: Description = opened[0].index.description
         for folder, data in zip(folders, opened, strict=True):
@@ -33,6 +52,7 @@ class WindowBatches:
                     f"{folder}: holds tokens of another codec ({data.index.model}) than "
                     f"{folders[0]} ({self.description.model})"
                 )
+        self.levels = kept_levels(self.description.format.levels, dimensions)
         self._windows: list[TokenWindows] = [data.windows(length, joined=True) for data in opened]
         self._ends = np.cumsum([len(windows) for windows in self._windows])
         self._batch_size, self._seed = batch_size, seed
@@ -45,11 +65,6 @@ class WindowBatches:
     def __len__(self) -> int:
         """Windows, of all folders."""
         return int(self._ends[-1])
-
-    @property
-    def levels(self) -> tuple[int, ...]:
-        """Of the codec's quantizer."""
-        return self.description.format.levels
 
     def batches(self, start: int = 0) -> Iterator[Int32[np.ndarray, "batch length"]]:
         """Without end, from batch number `start` on."""
@@ -67,5 +82,6 @@ class WindowBatches:
         folder = int(np.searchsorted(self._ends, number, side="right"))
         window = self._windows[folder][number - (int(self._ends[folder - 1]) if folder else 0)]
         if window.ndim == 2:
-            window = levels_to_tokens(window.astype(np.int32), self.levels)
-        return window.astype(np.int32)
+            window = levels_to_tokens(window.astype(np.int32), self.description.format.levels)
+        # The first dimension counts single steps of the index (see `levels_to_tokens`).
+        return (window % math.prod(self.levels)).astype(np.int32)

@@ -22,6 +22,7 @@ from safetensors.numpy import load_file, save_file
 
 from l3ac_jax.errors import ConfigError, WeightsError
 from l3ac_jax.generation.config import LanguageConfig, dump_language_config, load_language_config
+from l3ac_jax.generation.data import kept_levels
 from l3ac_jax.generation.network import LanguageModel
 from l3ac_jax.system.files import complete_file
 from l3ac_jax.tokens.dataset.index import Description
@@ -43,9 +44,14 @@ class TrainedModel:
     step: int
 
     @property
+    def levels(self) -> tuple[int, ...]:
+        """Of the quantizer's dimensions that it speaks."""
+        return kept_levels(self.codec.format.levels, self.config.data.dimensions)
+
+    @property
     def network(self) -> LanguageModel:
         """What the parameters are of."""
-        return LanguageModel(self.config.model, self.codec.format.levels)
+        return LanguageModel(self.config.model, self.levels)
 
 
 def load_language_model(folder: str | os.PathLike[str]) -> TrainedModel:
@@ -61,7 +67,8 @@ def load_language_model(folder: str | os.PathLike[str]) -> TrainedModel:
     except ValidationError as error:
         message = error.errors()[0]["msg"]
         raise ConfigError(f"{folder / CODEC_FILE}: is damaged: {message}") from None
-    network = LanguageModel(config.model, codec.format.levels)
+    levels = kept_levels(codec.format.levels, config.data.dimensions)
+    network = LanguageModel(config.model, levels)
     tokens = jax.ShapeDtypeStruct((1, 2), np.int32)
     shapes = jax.eval_shape(network.init, jax.random.key(0), tokens)["params"]
     found = restore(folder, {PARAMS: shapes})

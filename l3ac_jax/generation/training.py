@@ -83,10 +83,11 @@ def train_language_model(
 def _data(config: LanguageConfig) -> tuple[WindowBatches, Sequence[Tokens]]:
     """Batches without end, and those of the evaluation."""
     of_run, length = config.training, config.model.context
-    train = WindowBatches(config.data.train, length, of_run.batch_size, of_run.seed)
+    dimensions = config.data.dimensions
+    train = WindowBatches(config.data.train, length, of_run.batch_size, of_run.seed, dimensions)
     if not config.data.evaluation:
         return train, []
-    held_out = WindowBatches(config.data.evaluation, length, 1, 0)
+    held_out = WindowBatches(config.data.evaluation, length, 1, 0, dimensions)
     if held_out.description.format != train.description.format:
         raise TokenDatasetError(
             f"{', '.join(config.data.evaluation)}: holds tokens of another codec than the training"
@@ -122,6 +123,11 @@ def _claimed(
 def _check_same_model(config: LanguageConfig, folder: Path, train: WindowBatches) -> None:
     before = folders.load_language_model(folder)
     as_before = config.model_copy(update={"model": before.config.model})
+    if before.levels != train.levels:
+        raise ConfigError(
+            f"{folder}: data.dimensions was {before.config.data.dimensions}, is "
+            f"{config.data.dimensions}: give a new folder"
+        )
     if changed := differences(as_before, config):
         raise ConfigError(f"{folder}: has another model: {'; '.join(changed)}: give a new folder")
     if before.codec.format != train.description.format:

@@ -20,11 +20,12 @@ from l3ac_jax.audio.resampling import resample
 from l3ac_jax.system.packages import needs_extra
 
 __all__ = ["dnsmos", "require", "speaker_similarity", "transcribe", "use_one_thread",
-           "word_error_rate"]  # fmt: skip
+           "voice_windows", "word_error_rate"]  # fmt: skip
 
 Audio = Float[np.ndarray, " time"]
 
 MODEL_RATE = 16000  # of all of them, in Hz
+VOICE_FEATURES = 256
 PACKAGES = {
     "speaker": ("resemblyzer",),
     "dnsmos": ("speechmos",),
@@ -43,10 +44,16 @@ def speaker_similarity(reference: Audio, decoded: Audio, sample_rate: int) -> fl
 
     NaN where it finds no speech.
     """
-    if not (reference.any() and decoded.any()):
-        return np.nan
     first, second = (_voice(audio, sample_rate) for audio in (reference, decoded))
     return np.nan if first is None or second is None else float(first @ second)
+
+
+def voice_windows(audio: Audio, sample_rate: int) -> Float[np.ndarray, "windows 256"]:
+    """Resemblyzer's embeddings of windows of 1.6 s, about 0.8 s apart, where it finds speech."""
+    speech = _speech(audio, sample_rate)
+    if not len(speech):
+        return np.zeros((0, VOICE_FEATURES), np.float32)
+    return _voice_encoder().embed_utterance(speech, return_partials=True)[1]
 
 
 def dnsmos(audio: Audio, sample_rate: int) -> float:
@@ -91,9 +98,16 @@ def _at_model_rate(audio: Audio, sample_rate: int) -> Audio:
     return resample(audio[None], sample_rate, MODEL_RATE)[0]
 
 
-def _voice(audio: Audio, sample_rate: int) -> Float[np.ndarray, " features"] | None:
+def _speech(audio: Audio, sample_rate: int) -> Audio:
+    """What Resemblyzer hears of it, at one loudness and without pauses; may be empty."""
     package = _package("resemblyzer", "speaker")
-    speech = package.preprocess_wav(_at_model_rate(audio, sample_rate))
+    if not audio.any():
+        return audio[:0]
+    return package.preprocess_wav(_at_model_rate(audio, sample_rate))
+
+
+def _voice(audio: Audio, sample_rate: int) -> Float[np.ndarray, " features"] | None:
+    speech = _speech(audio, sample_rate)
     return _voice_encoder().embed_utterance(speech) if len(speech) else None
 
 

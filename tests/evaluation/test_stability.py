@@ -54,7 +54,7 @@ def test_changes_are_what_their_names_say():
     np.testing.assert_allclose(done["+6 dB"].audio, 1.99526 * clip, rtol=1e-5)
     noise = done["noise at -40 dB"].audio - clip
     assert 20 * np.log10(noise.std() / np.sqrt(np.mean(clip**2))) == pytest.approx(-40, abs=0.5)
-    resampled = done["resampled to 44.1 kHz and back"].audio
+    resampled = done["to 44.1 kHz and back"].audio
     assert len(resampled) == len(clip) and 0 < np.abs(resampled - clip).max() < 0.02
 
 

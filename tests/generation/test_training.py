@@ -11,13 +11,20 @@ import jax
 import numpy as np
 import pytest
 
-from l3ac_jax.errors import ConfigError, TokenDatasetError, TrainingDivergedError, WeightsError
+from l3ac_jax.errors import (
+    ConfigError,
+    TokenDatasetError,
+    TrainingDivergedError,
+    WeightsError,
+    WrongModelError,
+)
+from l3ac_jax.generation.codecs import codec_of
 from l3ac_jax.generation.config import load_language_config
 from l3ac_jax.generation.data import WindowBatches
 from l3ac_jax.generation.folder import CHECKPOINT_FILE, load_language_model
 from l3ac_jax.generation.sampling import language_tokens, sampled_tokens
 from l3ac_jax.generation.training import train_language_model
-from l3ac_jax.model.levels import levels_to_tokens
+from l3ac_jax.model.levels import levels_to_tokens, tokens_to_levels
 from l3ac_jax.tokens.dataset.index import describe
 from l3ac_jax.training.logs import read_metrics
 from l3ac_jax.training.run import CODEC_RUN
@@ -143,6 +150,33 @@ def test_levels_and_tokens_are_the_same_windows(data, tmp_path):
     both = [WindowBatches([str(tmp_path / form)], 10, 1, 0) for form in ("tokens", "levels")]
     for number in range(3):
         np.testing.assert_array_equal(both[0][number], both[1][number])
+
+
+def test_the_first_dimensions_alone_are_another_vocabulary(data, tmp_path):
+    """Tokens of levels 3 x 2, as a codec with these two dimensions would give them."""
+    whole = WindowBatches([str(data / "train")], 10, 1, 0)
+    kept = WindowBatches([str(data / "held-out"), str(data / "train")], 10, 1, 0, dimensions=2)
+    assert kept.levels == (3, 2) and whole.levels == LEVELS
+    offset = len(kept) - len(whole)
+    for number in range(3):
+        levels = tokens_to_levels(whole[number], LEVELS)[:, :2]
+        np.testing.assert_array_equal(tokens_to_levels(kept[offset + number], (3, 2)), levels)
+    path, words = small(data, tmp_path, **{"data.dimensions": 2, "training.steps": 2})
+    heads = ("softmax", "levels")
+    for head in heads:
+        config = load_language_config(path, [*words, "--model.head", head])
+        train_language_model(config, tmp_path / head, quiet=True)
+        model = load_language_model(tmp_path / head)
+        assert model.levels == (3, 2)
+        tokens = sampled_tokens(language_tokens(model), jax.random.key(0), 40)
+        assert set(tokens[0]) <= set(range(6))
+    with pytest.raises(WrongModelError, match="2 of the 3 dimensions"):
+        codec_of(model)
+    config = load_language_config(path, [*words, "--data.dimensions", "1"])
+    with pytest.raises(ConfigError, match=r"data\.dimensions was 2, is 1"):
+        train_language_model(config, tmp_path / "levels", quiet=True)
+    with pytest.raises(ConfigError, match=r"data\.dimensions: 4, and the codec's quantizer has 3"):
+        WindowBatches([str(data / "train")], 10, 1, 0, dimensions=4)
 
 
 def test_other_codecs_and_too_little_are_refused(data, tmp_path):
