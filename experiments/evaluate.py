@@ -21,8 +21,8 @@ from typing import Annotated
 
 import tyro
 from evaluation_options import EvaluationOptions
+from progress_display import ProgressDisplay
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from l3ac_jax.cli.run import FAILED, run_command
 
@@ -61,7 +61,7 @@ def evaluate(options: Options) -> int:
 
     codecs = options.codecs()
     settings = Settings(options.workers, extras, options.seed)
-    with _Display() as display:
+    with ProgressDisplay() as display:
         report = run_evaluation(codecs, clips, options.out, options.data, settings, display.update)
     console = Console(soft_wrap=True)
     for table in report_tables(report):
@@ -69,34 +69,6 @@ def evaluate(options: Options) -> int:
     for line in report.failures:
         print(f"{PROGRAM}: left out: {line}", file=sys.stderr)
     return FAILED if report.failures else 0
-
-
-class _Display:
-    """A bar for each thing that is done, on a terminal; nothing elsewhere."""
-
-    def __init__(self):
-        console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._tasks = {}
-
-    def update(self, what: str, done: int, total: int) -> None:
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total)
-        self._progress.update(self._tasks[what], completed=done)
-
-    def __enter__(self) -> _Display:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
 
 
 def main(argv: list[str] | None = None) -> int:

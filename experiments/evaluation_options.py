@@ -1,4 +1,4 @@
-"""What evaluate.py and listen.py are told in the same words."""
+"""What evaluate.py, listen.py and applications.py are told in the same words."""
 
 from __future__ import annotations
 

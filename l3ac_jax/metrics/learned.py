@@ -1,4 +1,4 @@
-"""Scores by published models: similarity of speakers, DNSMOS, words that a recognizer hears.
+"""Scores by published models: voices of speakers, DNSMOS, words that a recognizer hears.
 
 Their packages are optional (the extra `scores`) and are imported when they are used. Worker
 processes import this module, so it does without JAX.
@@ -11,7 +11,7 @@ import re
 import types
 import warnings
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -19,8 +19,19 @@ from jaxtyping import Float
 from l3ac_jax.audio.resampling import resample
 from l3ac_jax.system.packages import needs_extra
 
-__all__ = ["dnsmos", "require", "speaker_similarity", "transcribe", "use_one_thread",
-           "voice_windows", "word_error_rate"]  # fmt: skip
+__all__ = [
+    "WordErrors",
+    "dnsmos",
+    "require",
+    "speaker_similarity",
+    "transcribe",
+    "transcribe_english",
+    "use_one_thread",
+    "voice",
+    "voice_windows",
+    "word_error_rate",
+    "word_errors",
+]
 
 Audio = Float[np.ndarray, " time"]
 
@@ -30,6 +41,8 @@ PACKAGES = {
     "speaker": ("resemblyzer",),
     "dnsmos": ("speechmos",),
     "wer": ("faster_whisper", "jiwer"),
+    "english": ("pocketsphinx", "jiwer"),
+    "voices": ("resemblyzer",),
 }
 
 
@@ -44,8 +57,14 @@ def speaker_similarity(reference: Audio, decoded: Audio, sample_rate: int) -> fl
 
     NaN where it finds no speech.
     """
-    first, second = (_voice(audio, sample_rate) for audio in (reference, decoded))
+    first, second = (voice(audio, sample_rate) for audio in (reference, decoded))
     return np.nan if first is None or second is None else float(first @ second)
+
+
+def voice(audio: Audio, sample_rate: int) -> Float[np.ndarray, " features"] | None:
+    """The embedding of a voice by Resemblyzer, of length 1; None where it finds no speech."""
+    speech = _speech(audio, sample_rate)
+    return _voice_encoder().embed_utterance(speech) if len(speech) else None
 
 
 def voice_windows(audio: Audio, sample_rate: int) -> Float[np.ndarray, "windows 256"]:
@@ -70,15 +89,43 @@ def transcribe(audio: Audio, sample_rate: int, model: str) -> str:
     return " ".join(segment.text.strip() for segment in segments)
 
 
-def word_error_rate(truth: str, heard: str) -> float:
-    """Substitutions, deletions and insertions in % of the words of `truth`, which may exceed 100.
+def transcribe_english(audio: Audio, sample_rate: int) -> str:
+    """The words that PocketSphinx hears, with the English model that its package ships.
 
-    Case and punctuation do not count. NaN if `truth` has no words.
+    Hidden Markov models and trigrams: it hears much less than Whisper, and needs no download.
     """
+    if not audio.any():  # in which it would hear something
+        return ""
+    samples = np.round(np.clip(_at_model_rate(audio, sample_rate), -1, 1) * 32767)
+    recognizer = _english_recognizer()
+    recognizer.reinit_feat()  # which forgets the clips before this one
+    recognizer.start_utt()
+    recognizer.process_raw(samples.astype("<i2").tobytes(), full_utt=True)
+    recognizer.end_utt()
+    heard = recognizer.hyp()
+    return "" if heard is None else heard.hypstr
+
+
+class WordErrors(NamedTuple):
+    """Substitutions, deletions and insertions together, and how many words there should be."""
+
+    errors: int
+    words: int
+
+
+def word_errors(truth: str, heard: str) -> WordErrors:
+    """The fewest changes from one to the other. Case and punctuation do not count."""
     truth, heard = (_plain_words(text) for text in (truth, heard))
     if not truth:
-        return np.nan
-    return 100 * float(_package("jiwer", "wer").wer(truth, heard))
+        return WordErrors(len(heard.split()), 0)
+    found = _package("jiwer", "wer").process_words(truth, heard)
+    return WordErrors(found.substitutions + found.deletions + found.insertions, len(truth.split()))
+
+
+def word_error_rate(truth: str, heard: str) -> float:
+    """Word errors in % of the words of `truth`, which may exceed 100. NaN if it has none."""
+    found = word_errors(truth, heard)
+    return 100 * found.errors / found.words if found.words else np.nan
 
 
 def use_one_thread() -> None:
@@ -106,11 +153,6 @@ def _speech(audio: Audio, sample_rate: int) -> Audio:
     return package.preprocess_wav(_at_model_rate(audio, sample_rate))
 
 
-def _voice(audio: Audio, sample_rate: int) -> Float[np.ndarray, " features"] | None:
-    speech = _speech(audio, sample_rate)
-    return _voice_encoder().embed_utterance(speech) if len(speech) else None
-
-
 @lru_cache(1)
 def _voice_encoder() -> Any:
     import torch
@@ -124,6 +166,11 @@ def _voice_encoder() -> Any:
 def _recognizer(model: str) -> Any:
     package = _package("faster_whisper", "wer")
     return package.WhisperModel(model, device="cpu", compute_type="int8", cpu_threads=_THREADS)
+
+
+@lru_cache(1)
+def _english_recognizer() -> Any:
+    return _package("pocketsphinx", "english").Decoder(samprate=MODEL_RATE, loglevel="FATAL")
 
 
 def _package(name: str, score: str) -> types.ModuleType:

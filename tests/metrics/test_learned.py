@@ -47,6 +47,28 @@ def test_word_error_rate_counts_words():
     assert np.isnan(learned.word_error_rate(" ... ", "words"))
 
 
+def test_errors_are_substitutions_deletions_and_insertions():
+    assert learned.word_errors("one two three four", "one too three") == (2, 4)
+    assert learned.word_errors("one", "one and a two") == (3, 1)
+    assert learned.word_errors("", "two words") == (2, 0)
+
+
+def test_a_recognizer_without_a_download_hears_english(clip):
+    whole = read_audio(FIXTURES / "librivox_sense_0870.wav").samples[0]
+    spoken = (
+        "and mister john dashwood had then leisure to consider how much there might be prudently "
+        "in his power to do for them"
+    )
+    heard = learned.transcribe_english(whole, RATE)
+    assert "leisure to consider how much there might be" in heard
+    assert 0 < learned.word_error_rate(spoken, heard) < 50
+    # What it has heard before changes nothing, and silence has no words.
+    assert learned.transcribe_english(np.zeros(RATE, np.float32), RATE) == ""
+    first = learned.transcribe_english(clip[:RATE], RATE)
+    learned.transcribe_english(0.05 * clip[RATE:], RATE)
+    assert learned.transcribe_english(clip[:RATE], RATE) == first
+
+
 @pytest.mark.parametrize(
     ("extras", "package"),
     [

@@ -1,0 +1,1 @@
+"""How well machines still understand decoded audio: its words, voices, sounds and notes."""
