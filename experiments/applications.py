@@ -73,8 +73,8 @@ def measure(options: Options) -> int:
     check_output(options.out, options.overwrite)
     clips = limit_each(options.chosen_clips(), options.clips_each, options.seed)
     application = _application(options)
-    application.check()
     application.choose(clips)
+    application.check()
     # Only here: what is wrong so far is said at once.
     codecs = options.codecs()
     with ProgressDisplay() as display:

@@ -89,8 +89,16 @@ def report_table(report: ApplicationReport, metrics: Mapping[str, Metric]) -> Ta
         f"{report.application}: {clips} clip{'' if clips == 1 else 's'}, {report.seconds:.0f} s; "
         f"{report.model}"
     )
+    columns = [("", [row.codec for row in report.rows])]
+    columns.append(("bit/s", [f"{row.bitrate:.0f}" if row.bitrate else "" for row in report.rows]))
+    for name, metric in metrics.items():
+        figures = [row.figures.get(name) for row in report.rows]
+        heading = f"{metric.title} ({metric.unit})" if metric.unit else metric.title
+        columns.append((heading, [_value(figure, metric.decimals) for figure in figures]))
+        changes = [_change(figure, metric.decimals) for figure in figures]
+        if any(changes):
+            columns.append(("against the original", changes))
     table = Table(
-        "",
         title=title,
         title_justify="left",
         box=SIMPLE_HEAD,
@@ -98,29 +106,13 @@ def report_table(report: ApplicationReport, metrics: Mapping[str, Metric]) -> Ta
         show_edge=False,
         pad_edge=False,
     )
-    table.add_column("bit/s", justify="right")
-    shown = {
-        name: metric
-        for name, metric in metrics.items()
-        if any(name in row.figures for row in report.rows)
-    }
-    changing = {
-        name
-        for name in shown
-        if any(row.figures[name].change is not None for row in report.rows if name in row.figures)
-    }
-    for name, metric in shown.items():
-        title = f"{metric.title} ({metric.unit})" if metric.unit else metric.title
-        table.add_column(title, justify="right")
-        if name in changing:
-            table.add_column("against the original", justify="right")
-    for row in report.rows:
-        cells = [row.codec, "" if row.bitrate is None else f"{row.bitrate:.0f}"]
-        for name, metric in shown.items():
-            figure = row.figures.get(name)
-            cells.append(_value(figure, metric.decimals))
-            if name in changing:
-                cells.append(_change(figure, metric.decimals))
+    columns = [(heading, cells) for heading, cells in columns if any(cells)]
+    for number, (heading, cells) in enumerate(columns):
+        # Where there is little room, headings are folded, and figures are not.
+        table.add_column(
+            heading, justify="right" if number else "left", min_width=max(map(len, cells))
+        )
+    for cells in zip(*(cells for _, cells in columns), strict=True):
         table.add_row(*map(escape, cells))
     return table
 
