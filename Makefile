@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 QUICK := .venv-quick
 
-.PHONY: demo test quick lint benchmark clean
+.PHONY: demo test quick lint docs benchmark clean
 
 demo: $(INSTALLED)
 	$(BIN)/l3ac-jax demo
@@ -24,6 +24,10 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+
+# The variable leaves out the notice of its successor that Material prints with each build.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 benchmark: $(INSTALLED)
 	$(BIN)/python experiments/benchmark.py

@@ -45,10 +45,14 @@ class SampleFormat(Protocol):
     """How audio is kept: soundfile's names of a container and a sample format (WAV, PCM_16)."""
 
     @property
-    def format(self) -> str: ...
+    def format(self) -> str:
+        """Of the container, as "WAV"."""
+        ...
 
     @property
-    def subtype(self) -> str: ...
+    def subtype(self) -> str:
+        """Of the samples, as "PCM_16"."""
+        ...
 
 
 def choose_subtype(path: str | os.PathLike[str], like: SampleFormat | None = None) -> str:

@@ -19,7 +19,9 @@ SILENCE_DB = -90.0
 class Coder(Protocol):
     """What gives audio for audio, later: (1, samples)."""
 
-    def push(self, audio: Float[np.ndarray, "1 T"], /) -> Float[np.ndarray, "1 T2"]: ...
+    def push(self, audio: Float[np.ndarray, "1 T"], /) -> Float[np.ndarray, "1 T2"]:
+        """What became known with these samples."""
+        ...
 
 
 class Duplex:

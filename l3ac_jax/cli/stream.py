@@ -222,6 +222,7 @@ def _tell_latency(codec: L3AC, samples: int, resampling: float) -> None:
 
 
 def check_block(block: int) -> None:
+    """Raises ArgumentError for a block that has no token."""
     if block < 1:
         raise ArgumentError(f"--block must be at least 1, got {block}")
 

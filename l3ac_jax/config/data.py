@@ -15,6 +15,8 @@ Split = Literal["train", "validation", "test"]
 class CorpusConfig(Table, frozen=True):
     """One prepared corpus: the folder that experiments/prepare_data.py made, and its share.
 
+    `corpus` says in which layout its recordings came. Crops come from the corpora in proportion to
+    their `weight`.
     A relative `path` is seen from the file that names it; `$NAME` in it is an environment variable.
     """
 
@@ -27,9 +29,9 @@ Corpora = Annotated[tuple[CorpusConfig, ...], Field(min_length=1)]
 
 
 class EvaluationDataConfig(Table, frozen=True):
-    """Whole clips in a fixed order: `clips` of them, spread evenly over each corpus' split.
+    """Whole clips in a fixed order: `clips` of them, spread evenly over each corpus' `split`.
 
-    With `seconds`, clips that are longer are cut there.
+    With `seconds`, clips that are longer are cut there. `normalize` is that of [data].
     """
 
     corpora: Corpora
@@ -46,7 +48,8 @@ class DataConfig(Table, frozen=True):
     are padded with zeros. An epoch is `clips_per_epoch` crops. `normalize` brings the mean of the
     largest 0.1 % of |x| of the whole clip to 0.75, then clips to [-1, 1]. `gain_db` = [low, high]
     then changes the level by a random number of decibels. `speed` = [low, high] plays a crop that
-    many times as fast, pitch and all: other voices from the same recordings.
+    many times as fast, pitch and all: other voices from the same recordings. The crops follow from
+    `seed` and the step alone; `workers` processes make them (0: the process that trains).
     """
 
     corpora: Corpora

@@ -11,7 +11,11 @@ from l3ac_jax.config.tables import Fraction, NonNegative, PositiveInt, Sizes, Sw
 
 
 class EncoderConfig(Table, frozen=True):
-    """Strides, and the widths and numbers of units before each stride and after the last one."""
+    """The convolutional encoder, from the waveform on.
+
+    `rates` are its strides; `dims` and `depths` are the widths and the numbers of units before each
+    stride and after the last one.
+    """
 
     rates: Sizes
     dims: Sizes
@@ -25,6 +29,11 @@ class EncoderConfig(Table, frozen=True):
 
 class DecoderConfig(Table, frozen=True):
     """As the encoder, in the decoder's own order: from the token side to the waveform.
+
+    `rates` are the factors of its upsamplings; `dims` and `depths` are widths and numbers of units
+    before each of them and after the last one. `last_layer` is what comes before the waveform:
+    "legacy" (residual units, dilations 1, 3 and 9), "dilation" (the encoder's units with these
+    dilations) or "plain" (two of the encoder's units).
 
     `norm_statistics` are those of the norms of the pooled views: over the whole clip, as published,
     over what came so far ("running"), or "none", without such norms.
@@ -43,7 +52,12 @@ class DecoderConfig(Table, frozen=True):
 
 
 class TPoolingConfig(Table, frozen=True):
-    """The pooled views of the waveform; `enabled = false` keeps the convolutions, unpooled."""
+    """The pooled views of the waveform; without `enabled`, the convolutions stay, unpooled.
+
+    With `absolute` it is |x| that is pooled, as published, else x. A view for each of
+    `encoder_kernels`, samples wide, goes into the encoder, and for each of `decoder_kernels` into
+    every stage of the decoder; a kernel of 1 pools nothing.
+    """
 
     enabled: Switch = True
     absolute: Switch = True
@@ -59,7 +73,11 @@ class TPoolingConfig(Table, frozen=True):
 
 
 class TransformerConfig(Table, frozen=True):
-    """The local transformers around the quantizer.
+    """The local transformers around the quantizer: `encoder_depth`, `decoder_depth` layers.
+
+    A token sees its own window up to itself, and the whole window before; with `attention` "full",
+    for comparison, all tokens before it. `position` is learned, a bias by distance
+    ("dynamic_bias"), or "rotary".
 
     `window_size` counts tokens after compression by `compress_rate`. With compression, layers are
     split between the long window (before it, window_size * compress_rate) and the short one: half
@@ -87,7 +105,11 @@ class TransformerConfig(Table, frozen=True):
 
 
 class QuantizerConfig(Table, frozen=True):
-    """Finite scalar quantization: levels of each dimension, and the share replaced by noise."""
+    """Finite scalar quantization.
+
+    `levels` are those of each dimension; their product is the size of the codebook. In training,
+    the share `noise_rate` of the values gets noise as large as the rounding instead of rounding.
+    """
 
     levels: Annotated[tuple[Annotated[int, Field(strict=True, ge=2)], ...], Field(min_length=1)]
     noise_rate: Fraction = 0.5
@@ -101,6 +123,10 @@ class QuantizerConfig(Table, frozen=True):
 
 class CodecConfig(Table, frozen=True):
     """Everything that determines the network: the [model] table of a configuration file.
+
+    `sample_rate` is in Hz; `feature_dim` is the width of the features between encoder, transformers
+    and decoder. `use_norm` is about the norms over channels between and in the convolutional units,
+    `activation` about these units.
 
     `grn` is the global response normalization of the convolutional units: the published one acts
     on each channel alone, ConvNeXt-V2's compares channels over the whole clip.

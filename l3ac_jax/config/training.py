@@ -23,7 +23,7 @@ Initialization = Literal["published", "fan_in"]
 
 
 class LayerRate(Table, frozen=True):
-    """A layer, as `decoder.output`, whose parameters have `factor` times the learning rate."""
+    """A `layer`, as "decoder.output", whose parameters have `factor` times the learning rate."""
 
     layer: str
     factor: Positive
@@ -36,7 +36,8 @@ class OptimizerConfig(Table, frozen=True):
     (see training/muon.py). It takes about the same learning rates.
 
     The learning rate goes from `initial_rate` to `peak_rate` in the share `warmup` of the steps,
-    back in as many, and on to `final_rate`; for `layers`, times a factor.
+    back in as many, and on to `final_rate`; for `layers`, times a factor. Gradients are scaled down
+    to the norm `clip_norm`; `eps` is Adam's.
     """
 
     method: Method = "adamw"
@@ -61,11 +62,16 @@ class OptimizerConfig(Table, frozen=True):
 class LossWeights(Table, frozen=True):
     """Weights of the terms of the objective; 0 leaves a term out, and does not compute it.
 
-    A term with a `..._maximum` is scaled down to it where it is above, gradient and all; inf sets
-    no limit. In the logarithms of `stft` and `mel`, magnitudes below the floor count as the floor:
-    the lower it is, the more the gradient is that of moments that are nearly silent. To the
-    logarithms `mel` adds `mel_magnitude` times the distance of the magnitudes themselves (DAC's
-    mag_weight), in which what is loud counts more.
+    `waveform`, `stft` and `mel` are distances of samples and of spectra, `perceptual` that of
+    Whisper's features. `adversarial` is what the discriminators say; to it `feature_matching` adds,
+    with its own weight, the distance of their features.
+
+    A term with a maximum (`perceptual_maximum`, `adversarial_maximum`) is scaled down to it where
+    it is above, gradient and all; inf sets no limit. In the logarithms of `stft` and `mel`,
+    magnitudes below the floor (`stft_floor`, `mel_floor`) count as the floor: the lower it is, the
+    more the gradient is that of moments that are nearly silent. To the logarithms `mel` adds
+    `mel_magnitude` times the distance of the magnitudes themselves (DAC's mag_weight), in which
+    what is loud counts more.
     """
 
     waveform: NonNegative = 100.0
@@ -82,10 +88,12 @@ class LossWeights(Table, frozen=True):
 
 
 class DiscriminatorConfig(Table, frozen=True):
-    """DAC's discriminators, by period and by FFT size; trained in every `every`-th step.
+    """DAC's discriminators; trained in every `every`-th step.
 
-    FFT sizes are in samples at 16 kHz; at another rate windows are as long in time. Either list may
-    be empty, which leaves discriminators of that kind out.
+    There is one for each of `periods`, of the waveform folded by it, with layers as wide as
+    `period_widths`, and one for each of `fft_sizes`, of the spectrum, `spectrum_width` wide. FFT
+    sizes are in samples at 16 kHz; at another rate windows are as long in time. Either list may be
+    empty, which leaves discriminators of that kind out.
     """
 
     every: PositiveInt
@@ -108,7 +116,8 @@ class DiscriminatorConfig(Table, frozen=True):
 class ValidationConfig(Table, frozen=True):
     """Evaluation on `data.evaluation` every `every` steps (None: once an epoch), and at the end.
 
-    `examples` of the clips are kept as audio and spectrograms.
+    `examples` of the clips are kept as audio and spectrograms. Clips are decoded `batch_size` at a
+    time and scored by `workers` processes (0: by the one that trains).
     """
 
     every: PositiveInt | None = None
@@ -131,7 +140,7 @@ class CheckpointConfig(Table, frozen=True):
 
 
 class StageConfig(Table, frozen=True):
-    """A stretch of a run after the first one, with a learning rate schedule of its own.
+    """A stretch of a run after the first one: `epochs`, with a learning rate schedule of their own.
 
     A file says what changes; the rest is as in the stage before. Parameters, the moments of the
     optimizers and the average go on.
@@ -147,7 +156,8 @@ class TrainingConfig(Table, frozen=True):
     """How long, towards what, and how it is kept. A step is one batch of the data.
 
     `epochs`, `loss` and `optimizer` are those of the first stage, and of the only one unless there
-    are further `stages`.
+    are further `stages`. `seed` is that of the parameters and of the quantizer's noise; there is a
+    line of the log every `log_every` steps.
 
     `initialization`, where it begins with random weights: "fan_in" scales kernels by their
     inputs and lets the decoder see what is fast (training/initialization.py), which helps short

@@ -49,6 +49,7 @@ class AblationRun:
 
     @property
     def name(self) -> str:
+        """As messages call it."""
         return f"{self.variants[0]}, seed {self.seed}"
 
     @property
@@ -58,18 +59,22 @@ class AblationRun:
 
     @property
     def experiment(self) -> Path:
+        """Its configuration, written out."""
         return self.folder / EXPERIMENT_FILE
 
     @property
     def training(self) -> Path:
+        """The folder of its training run."""
         return self.folder / "training"
 
     @property
     def log(self) -> Path:
+        """What the training said."""
         return self.folder / "training.log"
 
     @property
     def evaluation(self) -> Path:
+        """The folder of its evaluation."""
         return self.folder / "evaluation"
 
     @property

@@ -41,6 +41,7 @@ class Change(NamedTuple):
 
     @property
     def as_structured(self) -> bool:
+        """Whether nothing changed that the structure does not allow to change."""
         return self.allowed or self.largest == 0
 
 

@@ -22,7 +22,8 @@ class NetworkConfig(Table, frozen=True):
     """A decoder-only transformer: `depth` layers of `width` features in heads of 64.
 
     It sees `context` tokens. `head` says what it predicts: "levels", the quantizer's dimensions one
-    after the other, or "softmax", the token as a whole, which is for codebooks of up to 65,536.
+    after the other, or "softmax", the token as a whole, which is for codebooks of up to 65,536. In
+    training, the share `dropout` of the features is left out.
     """
 
     width: PositiveInt = 256
@@ -42,7 +43,11 @@ HEAD_WIDTH = 64
 
 
 class RunConfig(Table, frozen=True):
-    """How it is trained; a step takes `batch_size` windows of the network's context."""
+    """How it is trained: `steps`, each with `batch_size` windows of the network's context.
+
+    `seed` is that of the parameters, the batches and dropout. Every `log_every`, `evaluate_every`
+    and `checkpoint_every` steps there is a line of the log, an evaluation, a checkpoint.
+    """
 
     steps: PositiveInt
     batch_size: PositiveInt
@@ -56,9 +61,9 @@ class RunConfig(Table, frozen=True):
 class TokensConfig(Table, frozen=True):
     """Folders of tokens, as `l3ac-jax tokens` writes them, all of one codec.
 
-    The likelihood is that of up to `evaluation_windows` windows of `evaluation`. `dimensions` takes
-    of each token the first so many dimensions of the quantizer: to compare heads on a codebook that
-    a softmax can have. No codec decodes such tokens.
+    It learns from those in `train`. The likelihood is that of up to `evaluation_windows` windows of
+    `evaluation`. `dimensions` takes of each token the first so many dimensions of the quantizer: to
+    compare heads on a codebook that a softmax can have. No codec decodes such tokens.
     """
 
     train: Annotated[tuple[str, ...], Field(min_length=1)]

@@ -92,15 +92,19 @@ class RunLog:
 class NoLog:
     """A log that keeps nothing: of the processes of a run, only the first has a `RunLog`."""
 
-    def scalars(self, step: int, kind: Kind, values: Mapping[str, float]) -> None: ...
+    def scalars(self, step: int, kind: Kind, values: Mapping[str, float]) -> None:
+        """Keeps nothing."""
 
-    def audio(self, step: int, name: str, samples: Audio, sample_rate: int) -> None: ...
+    def audio(self, step: int, name: str, samples: Audio, sample_rate: int) -> None:
+        """Keeps nothing."""
 
     def spectrograms(
         self, step: int, name: str, reference: Audio, decoded: Audio, sample_rate: int
-    ) -> None: ...
+    ) -> None:
+        """Keeps nothing."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """There is nothing to write."""
 
     def __enter__(self) -> NoLog:
         return self

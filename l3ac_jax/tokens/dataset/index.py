@@ -1,4 +1,19 @@
-"""What a folder of tokens says about itself: `dataset.json`, and the schema of its shards."""
+"""What a folder of tokens says about itself: `dataset.json`, and the schema of its shards.
+
+    FOLDER/dataset.json         what the values mean; the shards, with sizes and SHA-256
+    FOLDER/tokens-00000.arrow   a shard: an Arrow stream, its schema also says what values mean
+    FOLDER/failures.tsv         paths that could not be encoded, and why
+
+A row of a shard is one channel of one recording, in this order of columns:
+
+    tokens        list of int32; or "levels", list of uint8, the dimensions of each token
+    path          as in the folder that was encoded
+    channel       from 0
+    channels      of the recording
+    samples       of each channel, at sample_rate
+    sample_rate   of the recording, in Hz
+    frames        tokens of the channel
+"""
 
 from __future__ import annotations
 
