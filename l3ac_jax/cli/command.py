@@ -19,6 +19,7 @@ from l3ac_jax.errors import WrongModelError
 from l3ac_jax.tokens.bitstream.raw import TokenStreamHeader
 from l3ac_jax.tokens.format import EncodedAudio
 from l3ac_jax.weights.hub import missing_weights, weights_folder
+from l3ac_jax.weights.repositories import PREFIX
 
 if TYPE_CHECKING:
     from l3ac_jax.codec.l3ac import L3AC
@@ -86,7 +87,9 @@ def loaded(model: str, device: DeviceOptions) -> Iterator[L3AC]:
 
 def recorded_model(name: str, encoded: EncodedAudio | TokenStreamHeader) -> str:
     """The model that encoded audio names, if it is here. Raises WrongModelError."""
-    if encoded.model not in NAMED and not Path(encoded.model).exists():
+    # A file that somebody sent does not decide what is downloaded.
+    remote = encoded.model.startswith(PREFIX)
+    if remote or (encoded.model not in NAMED and not Path(encoded.model).exists()):
         raise WrongModelError(
             f"{name}: its tokens were made with {encoded.model}, which is not here: give --model"
         )

@@ -85,16 +85,20 @@ def load_config(
     path: str | os.PathLike[str],
     overrides: Sequence[str] = (),
     base: str | os.PathLike[str] | None = None,
+    alone: bool = False,
 ) -> ExperimentConfig:
     """Read a TOML file, the files it is based on, and `--dotted.key value` overrides.
 
-    With `base`, the file's changes are laid over that file instead of the base that it names.
+    With `base`, the file's changes are laid over that file instead of the base that it names. With
+    `alone`, it may name none: what comes with a model of other people opens no other file.
 
     `overrides` are command line words: ["--model.transformer.window-size", "50"] or
     ["--model.transformer.window-size=50"]; dashes in a key mean underscores, and a value is read as
     TOML where it is that, else as a string. Raises ConfigError.
     """
-    merged, origins = read_layers(Path(path), overrides, None if base is None else Path(base))
+    merged, origins = read_layers(
+        Path(path), overrides, None if base is None else Path(base), alone
+    )
     _anchor_paths(merged, origins)
     return validated(ExperimentConfig, merged, origins, str(path))
 

@@ -18,17 +18,19 @@ from l3ac_jax.errors import ConfigError
 # Where the value of a dotted key was set: the name of a file, or COMMAND_LINE.
 Origins = dict[tuple[str, ...], str]
 COMMAND_LINE = "the command line"
+MOST_BYTES = 2**20  # of a file; `base` may name any, such as a device without end
 
 
 def read_layers(
-    path: Path, overrides: Sequence[str], base: Path | None = None
+    path: Path, overrides: Sequence[str], base: Path | None = None, alone: bool = False
 ) -> tuple[dict[str, Any], Origins]:
     """The merged tables of a file, its bases and the overrides, and where each key comes from.
 
-    `base` takes the place of the base that the file names. Raises ConfigError for files that cannot
-    be read, bases that go round in circles, and words that are not overrides.
+    `base` takes the place of the base that the file names; with `alone`, it may name none.
+    Raises ConfigError for files that cannot be read, bases that go round in circles, and words that
+    are not overrides.
     """
-    layers = _read_with_bases(path if base is None else base)
+    layers = _read_with_bases(path if base is None else base, alone)
     if base is not None:
         changes = _read_toml(path, asked_by=None)
         changes.pop("base", None)
@@ -59,7 +61,7 @@ def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return own, overrides
 
 
-def _read_with_bases(path: Path) -> list[tuple[Path, dict[str, Any]]]:
+def _read_with_bases(path: Path, alone: bool) -> list[tuple[Path, dict[str, Any]]]:
     """A file and its bases, the deepest base first."""
     layers: list[tuple[Path, dict[str, Any]]] = []
     seen: list[Path] = []
@@ -78,15 +80,27 @@ def _read_with_bases(path: Path) -> list[tuple[Path, dict[str, Any]]]:
             raise ConfigError(
                 f"{path}: base: must be the path of a file, as a string: got {base!r}"
             )
+        if alone:
+            raise ConfigError(
+                f"{path}: base: the configuration of a model stands alone, and names no file"
+            )
         path = path.parent / base
 
 
 def _read_toml(path: Path, asked_by: Path | None) -> dict[str, Any]:
     because = f" (named as base by {asked_by})" if asked_by else ""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise ConfigError(
+                f"{path}: is no configuration: it has more than {MOST_BYTES} bytes{because}"
+            )
+        return tomllib.loads(data.decode("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}{because}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is not valid TOML: it is nested too deeply{because}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not valid TOML: {error}{because}") from None
 

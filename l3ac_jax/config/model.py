@@ -7,7 +7,19 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from l3ac_jax.config.tables import Fraction, NonNegative, PositiveInt, Sizes, Switch, Table
+from l3ac_jax.config.tables import (
+    Count,
+    Counts,
+    Fraction,
+    NonNegative,
+    SampleRate,
+    Switch,
+    Table,
+    Width,
+    Widths,
+)
+
+MOST_SAMPLES_OF_A_TOKEN = 2**16
 
 
 class EncoderConfig(Table, frozen=True):
@@ -17,9 +29,9 @@ class EncoderConfig(Table, frozen=True):
     stride and after the last one.
     """
 
-    rates: Sizes
-    dims: Sizes
-    depths: Sizes
+    rates: Widths
+    dims: Widths
+    depths: Counts
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -39,9 +51,9 @@ class DecoderConfig(Table, frozen=True):
     over what came so far ("running"), or "none", without such norms.
     """
 
-    rates: Sizes
-    dims: Sizes
-    depths: Sizes
+    rates: Widths
+    dims: Widths
+    depths: Counts
     last_layer: Literal["legacy", "dilation", "plain"] = "legacy"
     norm_statistics: Literal["clip", "running", "none"] = "clip"
 
@@ -61,8 +73,8 @@ class TPoolingConfig(Table, frozen=True):
 
     enabled: Switch = True
     absolute: Switch = True
-    encoder_kernels: Sizes = (1, 5, 11, 21, 45)
-    decoder_kernels: Sizes = (1, 3, 5, 9)
+    encoder_kernels: Widths = (1, 5, 11, 21, 45)
+    decoder_kernels: Widths = (1, 3, 5, 9)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -86,14 +98,14 @@ class TransformerConfig(Table, frozen=True):
     Each of the `heads` is `head_dim` wide, or a quarter of model.feature_dim, as published.
     """
 
-    encoder_depth: PositiveInt
-    decoder_depth: PositiveInt
-    window_size: PositiveInt
-    compress_rate: PositiveInt
+    encoder_depth: Count
+    decoder_depth: Count
+    window_size: Width
+    compress_rate: Count
     position: Literal["dynamic_bias", "rotary"] = "dynamic_bias"
     attention: Literal["local", "full"] = "local"
-    heads: PositiveInt = 6
-    head_dim: PositiveInt | None = None
+    heads: Count = 6
+    head_dim: Width | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -137,8 +149,8 @@ class CodecConfig(Table, frozen=True):
     without.
     """
 
-    sample_rate: PositiveInt = 16000
-    feature_dim: PositiveInt = 128
+    sample_rate: SampleRate = 16000
+    feature_dim: Width = 128
     use_norm: Switch = True
     activation: Literal["snake", "gelu"] = "snake"
     grn: Literal["published", "convnext_v2"] = "published"
@@ -153,6 +165,11 @@ class CodecConfig(Table, frozen=True):
     @model_validator(mode="after")
     def _check(self) -> Self:
         up, down = math.prod(self.decoder.rates), self.encoder_hop
+        if self.hop_length > MOST_SAMPLES_OF_A_TOKEN:
+            raise ValueError(
+                f"encoder.rates and transformer.compress_rate multiply to {self.hop_length}, more "
+                f"than {MOST_SAMPLES_OF_A_TOKEN} samples a token"
+            )
         if up != down:
             raise ValueError(f"decoder.rates multiply to {up}, encoder.rates to {down}")
         if self.look_ahead_ms and not self.causal:
@@ -175,6 +192,12 @@ class CodecConfig(Table, frozen=True):
     def head_dim(self) -> int:
         """Width of an attention head."""
         return self.transformer.head_dim or self.feature_dim // 4
+
+    @property
+    def layer_count(self) -> int:
+        """Units and transformer layers, each of which has parameters."""
+        units = sum(self.encoder.depths) + sum(self.decoder.depths)
+        return units + self.transformer.encoder_depth + self.transformer.decoder_depth
 
     @property
     def encoder_hop(self) -> int:

@@ -98,6 +98,8 @@ def load_model_file(
     wrong = [name for name, array in stored.items() if array.dtype.kind != "f"]
     arrays = {name: array.astype(np.float32) for name, array in stored.items()}
     problems = [f"{name}: {stored[name].dtype}, not a floating-point type" for name in wrong]
+    if (layers := config.layer_count) > len(stored):  # before any is traced
+        raise WeightsError(f"{path}: has {len(stored)} arrays for a network of {layers} layers")
     if not trusted:
         problems += mismatches(arrays, expected_params(config))
     if problems:

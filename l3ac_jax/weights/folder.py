@@ -20,7 +20,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import jax
@@ -74,7 +74,9 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[ExperimentConfig, dict[s
     """
     folder = Path(folder)
     checkpoint = (folder / RUN_ITEM).is_dir()
-    config = _checkpoint_config(folder) if checkpoint else load_config(folder / CONFIG_FILE)
+    config = (
+        _checkpoint_config(folder) if checkpoint else load_config(folder / CONFIG_FILE, alone=True)
+    )
     if (folder / CHECKSUM_FILE).exists():
         _check_files(folder)
     return config, _load_arrays(folder / PARAMS_FOLDER, expected_params(config.model))
@@ -98,7 +100,7 @@ def _checkpoint_config(checkpoint: Path) -> ExperimentConfig:
     path = checkpoint / RUN_ITEM / "metadata"
     try:
         return ExperimentConfig.model_validate(json.loads(path.read_bytes())["config"])
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
         raise ConfigError(f"{path}: holds no configuration: {_first_line(error)}") from error
 
 
@@ -114,7 +116,10 @@ def _check_files(folder: Path) -> None:
     for line in (folder / CHECKSUM_FILE).read_text(encoding="utf-8", errors="replace").splitlines():
         checksum, _, name = line.partition("  ")
         path = folder / name
-        if not path.is_file():
+        parts = PurePosixPath(name).parts
+        if parts[:1] != (PARAMS_FOLDER,) or ".." in parts:  # nothing else is read because of it
+            problems.append(f"{name[:100]!r}: is not in {PARAMS_FOLDER}/")
+        elif not path.is_file():
             problems.append(f"{name}: missing")
         elif _sha256(path) != checksum:
             problems.append(f"{name}: damaged")

@@ -16,7 +16,8 @@ __all__ = ["MODEL_FILE", "PREFIX", "check_repository", "download_model", "push_f
 PREFIX = "hf://"
 MODEL_FILE = "model.safetensors"
 _PART = r"[A-Za-z0-9][\w.-]{0,95}"
-_NAME = re.compile(rf"(?P<repository>{_PART}/{_PART})(@(?P<revision>[^@\s]+))?")
+# The cache has a file for each revision, under its name: one with ".." would be put elsewhere.
+_NAME = re.compile(rf"(?P<repository>{_PART}/{_PART})(@(?P<revision>{_PART}(/{_PART})*))?")
 
 
 def check_repository(repository: str) -> str:

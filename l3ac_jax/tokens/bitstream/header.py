@@ -18,6 +18,8 @@ MAGIC = b"L3AC"
 VERSION = 1
 MAX_CHANNELS = 1024  # as in libsndfile
 MAX_NAME_BYTES = 1024
+# As FLAC's header can say. A few tokens at 4 GHz would be decoded to a file of terabytes.
+MAX_SAMPLE_RATE = 2**20 - 1
 MAX_BLOCK_TOKENS = (MAX_BLOCK + 1) // 2  # the last block takes what does not fill another
 
 # These two never change, so that a newer version can be told from a damaged file.
@@ -131,9 +133,9 @@ def _check(header: Header) -> None:
         raise BitstreamError(f"entropy must be one of {get_args(Entropy)}, got {header.entropy!r}")
     tokens = header.format
     ranges = {
-        "the codec's sample rate": (tokens.sample_rate, 2**32 - 1),
+        "the codec's sample rate": (tokens.sample_rate, MAX_SAMPLE_RATE),
         "the hop length": (tokens.hop_length, 2**32 - 1),
-        "the sample rate": (header.sample_rate, 2**32 - 1),
+        "the sample rate": (header.sample_rate, MAX_SAMPLE_RATE),
         "the number of samples": (header.samples, 2**64 - 1),
         "the number of channels": (header.channels, MAX_CHANNELS),
         "the number of tokens in a block": (header.block_tokens, MAX_BLOCK_TOKENS),

@@ -21,9 +21,9 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from l3ac_jax.errors import TokenDatasetError
 from l3ac_jax.system.files import complete_file
@@ -78,7 +78,7 @@ class Description(_Model):
 class Shard(_Model):
     """One Arrow file."""
 
-    file: str
+    file: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]  # in the folder itself
     rows: int
     frames: int
     bytes: int

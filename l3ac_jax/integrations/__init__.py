@@ -1,0 +1,1 @@
+"""The codec as other libraries' users expect one."""
