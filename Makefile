@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 QUICK := .venv-quick
+AUDIT := .venv-audit
 
-.PHONY: demo test quick lint docs benchmark clean
+.PHONY: demo test quick lint docs audit wheels benchmark clean
 
 demo: $(INSTALLED)
 	$(BIN)/l3ac-jax demo
@@ -29,6 +30,15 @@ lint: $(INSTALLED)
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# Known vulnerabilities of what is installed. Not in lint: the database is on the network (PyPI's), and
+# a package of which it says nothing must count as a failure: else all of them pass without it.
+audit: $(INSTALLED) $(AUDIT)/.installed
+	.ci/audit $(BIN)/pip $(AUDIT)/bin/pip-audit
+
+# A wheel into an empty environment of each Python here (a minute each: not in CI).
+wheels:
+	PYTHON=$(PYTHON) .ci/wheels
+
 benchmark: $(INSTALLED)
 	$(BIN)/python experiments/benchmark.py
 	$(BIN)/python experiments/benchmark_training.py
@@ -46,5 +56,10 @@ $(QUICK)/.installed: pyproject.toml
 	$(QUICK)/bin/pip install --quiet --editable '.[train,tokens,test]'
 	touch $@
 
+$(AUDIT)/.installed:
+	$(PYTHON) -m venv --clear $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet 'pip-audit>=2.10.1'
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(QUICK) .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) $(QUICK) $(AUDIT) .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

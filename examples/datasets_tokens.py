@@ -26,7 +26,7 @@ def add_tokens(row: dict, codec: l3ac_jax.L3AC) -> dict:
 
 def main() -> None:
     """Encode all WAV and FLAC files of a folder."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Tokens of audio files as a column of a dataset.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="small")
     options = parser.parse_args()

@@ -22,8 +22,11 @@ import tomli_w
 from safetensors.numpy import save_file
 
 import l3ac_jax
+from l3ac_jax.audio.reading import open_reader
+from l3ac_jax.audio.writing import write_audio
 from l3ac_jax.config import CodecConfig, load_config
 from l3ac_jax.errors import (
+    AudioError,
     BitstreamError,
     ConfigError,
     ModelNotFoundError,
@@ -288,3 +291,26 @@ def test_shards_are_in_the_folder_of_their_dataset(file, tmp_path):
     path.write_text(json.dumps(index))
     with pytest.raises(TokenDatasetError, match=r"dataset.json: is damaged: shards.0.file"):
         l3ac_jax.open_tokens(tmp_path / "out")
+
+
+# Audio.
+def claimed_rate(path, rate):
+    write_audio(path, np.zeros((1, 60_000), np.float32), 16000)
+    data = path.read_bytes()
+    path.write_bytes(data[:24] + struct.pack("<I", rate) + data[28:])
+    return path
+
+
+def test_audio_that_claims_1_hz_is_converted_in_small_pieces(tmp_path):
+    """In one piece, these 120 kB are a block of 3.8 GB at 16 kHz."""
+    with open_reader(claimed_rate(tmp_path / "a.wav", 1)) as reader:
+        blocks = reader.blocks(16000)
+        assert max(next(blocks).size for _ in range(3)) < 2**23
+
+
+def test_audio_that_claims_2_ghz_is_refused_at_once(tmp_path):
+    with (
+        open_reader(claimed_rate(tmp_path / "a.wav", 2**31 - 1)) as reader,
+        pytest.raises(AudioError, match=r"a\.wav: cannot be resampled at 2147483647 Hz"),
+    ):
+        next(reader.blocks(16000))

@@ -45,6 +45,9 @@ def read_audio(path: str | os.PathLike[str], strict: bool = False) -> AudioFile:
         return AudioFile(samples, reader.sample_rate, reader.format, reader.subtype)
 
 
+MOST_CONVERTED = 2**22  # samples of all channels at once
+
+
 class AudioReader:
     """An open audio file: `format` and `subtype` are soundfile's names (WAV, PCM_16)."""
 
@@ -75,13 +78,16 @@ class AudioReader:
         rate = rate or self.sample_rate
         with _naming(self._name):
             resampler = Resampler(self.channels, self.sample_rate, rate)
+        # At 1 Hz, which any header can claim, a block would become gigabytes at once.
+        step = max(1, MOST_CONVERTED * self.sample_rate // (rate * self.channels))
         for block in self._decoded():
             if not np.isfinite(block).all():
                 raise AudioError(f"{self._name}: holds samples that are NaN or infinite")
             self.samples += len(block)
-            converted = resampler.push(np.ascontiguousarray(block.T))
-            if converted.size:
-                yield converted
+            for start in range(0, len(block), step):
+                converted = resampler.push(np.ascontiguousarray(block[start : start + step].T))
+                if converted.size:
+                    yield converted
         if self.samples == 0:
             raise AudioError(f"{self._name}: {self._why_empty()}")
         rest = resampler.finish()

@@ -32,6 +32,10 @@ def resample(
     return np.ascontiguousarray(np.pad(samples, ((0, 0), (0, missing))), dtype=np.float32)
 
 
+# As FLAC's header can say. The filters for 4 GHz, which any WAV header can claim, take minutes.
+MOST_HZ = 2**20 - 1
+
+
 class Resampler:
     """Converts audio that comes in blocks between sample rates in Hz (soxr).
 
@@ -56,6 +60,9 @@ class Resampler:
         self._stream = None
         if from_rate == to_rate:
             return
+        for rate in self._rates:
+            if rate > MOST_HZ:
+                raise AudioError(f"cannot be resampled at {rate} Hz: the most is {MOST_HZ} Hz")
         try:
             self._stream = soxr.ResampleStream(from_rate, to_rate, channels, quality=quality)
         except (ValueError, RuntimeError) as error:

@@ -46,7 +46,7 @@ def test_bash_completes_commands_options_and_choices(script, typed, completed):
         f"COMP_WORDS=({' '.join(repr(word) for word in words)}); COMP_CWORD={len(words) - 1}; "
         f"COMP_LINE='l3ac-jax {typed}'; COMP_POINT=${{#COMP_LINE}}; "
         'name=$(complete -p l3ac-jax | sed "s/.*-F \\([^ ]*\\).*/\\1/"); '
-        f'$name l3ac-jax "{words[-1]}" "{words[-2]}" 2>&1 || true; printf "%s\\n" "${{COMPREPLY[@]}}"'
+        f'$name l3ac-jax "{words[-1]}" "{words[-2]}" 2>&1; printf "%s\\n" "${{COMPREPLY[@]}}"'
     )
     found = set(bash(script, program).split())
     assert completed <= found
