@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from l3ac_jax.audio.reading import read_audio
-from l3ac_jax.audio.writing import write_audio
-
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NOTEBOOK = EXAMPLES / "l3ac_jax.ipynb"
 
@@ -30,9 +27,6 @@ def test_datasets_computes_tokens_once(speech, model_folder, monkeypatch):
     assert first == "1 files, 641 tokens\n" and len(made) == 1  # 3843 samples, 6 to a token
     assert run(folder, "--model", model_folder) == first
     assert {path.name: path.stat().st_mtime_ns for path in cache.iterdir()} == made
-    write_audio(speech, read_audio(speech).samples[:, :1200], 16000, overwrite=True)
-    assert run(folder, "--model", model_folder) == "1 files, 200 tokens\n"
-    assert len([*cache.iterdir()]) == 2
 
 
 def test_the_notebook_runs_and_is_kept_without_outputs(compiled, monkeypatch, tmp_path):
@@ -40,6 +34,7 @@ def test_the_notebook_runs_and_is_kept_without_outputs(compiled, monkeypatch, tm
     client = pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    monkeypatch.delenv("MPLBACKEND", raising=False)
     monkeypatch.setenv("L3AC_JAX_CACHE", str(compiled))
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     monkeypatch.setenv("PYTHONPATH", str(EXAMPLES.parent))
