@@ -1,4 +1,4 @@
-r"""Write a model to share it: as one file, or as a folder with a card, for the hub or any disk.
+r"""Write a model to share it: as one file, as a folder with a card, or for other software.
 
     python experiments/export.py runs/mine mine.safetensors
     l3ac-jax reconstruct IN OUT --model mine.safetensors
@@ -13,6 +13,11 @@ in half precision, and what that costs is measured and said.
 
 With --card, OUT is a folder: model.safetensors, config.toml, README.md (the card, as the hub shows
 it), and evaluation.json where an evaluation is given (of `evaluate.py MODEL ...`).
+
+    python experiments/export.py stream stream_onnx --format onnx
+
+With --format stablehlo or onnx, OUT is a folder of programs that need none of this package:
+encoder, decoder, and the steps of what streams exactly (docs/exports.md).
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -38,8 +43,12 @@ from l3ac_jax.evaluation.report import Report, read_report
 from l3ac_jax.model.params import parameter_count
 from l3ac_jax.weights.repositories import MODEL_FILE, PREFIX, check_repository
 
+if TYPE_CHECKING:
+    from l3ac_jax.exports.writing import ExportFormat
+
 PROGRAM = "export.py"
 CARD, CONFIG, FIGURES = "README.md", "config.toml", "evaluation.json"
+BLOCK = 4  # tokens of a step
 FILES = frozenset({MODEL_FILE, CARD, CONFIG, FIGURES})
 
 
@@ -50,7 +59,11 @@ class Options:
     model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
     """Training run, model folder or name."""
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
-    """The file, NAME.safetensors; with --card, the folder."""
+    """The file, NAME.safetensors; with --card or another --format, the folder."""
+    format: Literal["safetensors", "stablehlo", "onnx"] = "safetensors"
+    """Parameters, or programs with their parameters in float32."""
+    block: Annotated[int | None, tyro.conf.arg(metavar="TOKENS")] = None
+    """Of programs: how many tokens a step of a stream takes; 4 unless given."""
     precision: Literal["float16", "float32"] = "float16"
     """Of the parameters in the file; computing is in float32 either way."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -74,7 +87,9 @@ class Options:
 def export(options: Options) -> None:
     """Write the file or the folder."""
     _check(options)
-    if options.card:
+    if options.format != "safetensors":
+        _export_programs(options, options.format)
+    elif options.card:
         _export_folder(options)
     else:
         _export_file(options, options.out)
@@ -89,6 +104,11 @@ def _check(options: Options) -> None:
         check_repository(options.push)
     elif options.private:
         raise ArgumentError("--private is for the repository that --push makes: give OWNER/NAME")
+    if options.format != "safetensors":
+        _check_programs(options)
+        return
+    if options.block is not None:
+        raise ArgumentError("--block is for --format stablehlo and onnx: parameters have no steps")
     of_card = (options.title, options.about, options.licence, options.evaluation, options.push)
     if not options.card:
         if any(value is not None for value in of_card):
@@ -101,6 +121,33 @@ def _check(options: Options) -> None:
     check_target(options.out, options.overwrite, FILES)
     if options.about is not None and not options.about.is_file():
         raise ArgumentError(f"{options.about}: no such file")
+
+
+def _check_programs(options: Options) -> None:
+    from l3ac_jax.exports.writing import FILES as PROGRAMS
+    from l3ac_jax.exports.writing import check_packages
+    from l3ac_jax.system.folders import check_target
+
+    if options.card or options.push is not None:
+        raise ArgumentError("--card and --push are for parameters: leave --format away")
+    if options.precision != "float16":
+        raise ArgumentError("--precision is for parameters: those of programs are in float32")
+    check_packages(options.format)  # pyright: ignore[reportArgumentType]
+    check_target(options.out, options.overwrite, PROGRAMS)
+
+
+def _export_programs(options: Options, format: ExportFormat) -> None:
+    import l3ac_jax
+    from l3ac_jax.exports.writing import FILES as PROGRAMS
+    from l3ac_jax.exports.writing import write_programs
+    from l3ac_jax.system.folders import complete_folder
+
+    codec = l3ac_jax.get_model(options.model)
+    block = BLOCK if options.block is None else options.block
+    with complete_folder(options.out, options.overwrite, PROGRAMS) as folder:
+        for line in write_programs(codec, folder, format, block):
+            print(line)
+    print(f"{options.out}: {', '.join(sorted(path.name for path in options.out.iterdir()))}")
 
 
 def _export_file(options: Options, path: Path) -> str:

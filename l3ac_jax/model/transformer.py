@@ -197,7 +197,7 @@ class LocalTransformer(Layer):
 
     def _bias(self, frames: int) -> Float[Array, "h q k"]:
         """Within one window, and for full attention, there is no window before."""
-        if self.attention == "full" or frames <= self.window:
+        if self.attention == "full" or (isinstance(frames, int) and frames <= self.window):
             queries = keys = frames
         else:
             queries, keys = self.window, 2 * self.window

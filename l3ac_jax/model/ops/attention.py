@@ -49,7 +49,8 @@ def causal_attention(
     """Attention within windows of `window` frames and, if `bias` covers it, the one before each.
 
     `bias` is (h or 1, window, window) or (h or 1, window, 2·window). Queries are taken in blocks,
-    so that most of what the mask hides is never computed.
+    so that most of what the mask hides is never computed; in a program for any length, all of a
+    window at once.
     """
     frames = query.shape[1]
     query, key, value = (_split_windows(x, window) for x in (query, key, value))
@@ -61,6 +62,13 @@ def causal_attention(
         previous_key = rotate(key, positions - window)
     else:
         own_key = previous_key = key
+    if not isinstance(frames, int):
+        keys = jnp.concatenate([_window_before(previous_key), own_key], axis=3)
+        values = jnp.concatenate([_window_before(value), value], axis=3)
+        first = jnp.arange(query.shape[1]) == 0
+        hidden = first[:, None, None, None] & (jnp.arange(2 * window) < window)[None, None, None]
+        biases = jnp.where(hidden[None], _MASKED, bias[None, None])
+        return _joined_windows(_attend(query, keys, values, biases), frames)
     rows = []
     for start in range(0, min(window, frames), _BLOCK):
         stop = min(start + _BLOCK, window)
@@ -68,30 +76,42 @@ def causal_attention(
         block = query[:, :windows, :, start:stop]
         own = (own_key[:, :windows, :, :stop], value[:, :windows, :, :stop])
         block_bias = bias[:, start:stop, : before + stop]
-        first = _attend(block[:, :1], own[0][:, :1], own[1][:, :1], block_bias[:, :, before:])
+        first_bias = block_bias[None, None, :, :, before:]
+        first = _attend(block[:, :1], own[0][:, :1], own[1][:, :1], first_bias)
         if windows > 1:
             keys = jnp.concatenate([previous_key[:, : windows - 1], own[0][:, 1:]], axis=3)
             values = jnp.concatenate([value[:, : windows - 1], own[1][:, 1:]], axis=3)
-            others = _attend(block[:, 1:], keys, values, block_bias)
+            others = _attend(block[:, 1:], keys, values, block_bias[None, None])
             first = jnp.concatenate([first, others], axis=1)
         missing = query.shape[1] - windows
         rows.append(jnp.pad(first, [(0, 0), (0, missing), (0, 0), (0, 0), (0, 0)]))
-    attended = jnp.concatenate(rows, axis=3).transpose(0, 1, 3, 2, 4)
-    return attended.reshape(attended.shape[0], -1, *attended.shape[3:])[:, :frames]
+    return _joined_windows(jnp.concatenate(rows, axis=3), frames)
 
 
 def _split_windows(x: Heads, window: int) -> Float[Array, "b w h i d"]:
     """Windows of frames, padded to whole ones, heads before frames."""
     batch, frames, heads, width = x.shape
-    padded = jnp.pad(x, [(0, 0), (0, -frames % window), (0, 0), (0, 0)])
-    return padded.reshape(batch, -1, window, heads, width).transpose(0, 1, 3, 2, 4)
+    windows = -(-frames // window)
+    padded = jnp.pad(x, [(0, 0), (0, windows * window - frames), (0, 0), (0, 0)])
+    return padded.reshape(batch, windows, window, heads, width).transpose(0, 1, 3, 2, 4)
+
+
+def _joined_windows(x: Float[Array, "b w h i d"], frames: int) -> Heads:
+    """Inverse of `_split_windows`."""
+    batch, windows, heads, window, width = x.shape
+    return x.transpose(0, 1, 3, 2, 4).reshape(batch, windows * window, heads, width)[:, :frames]
+
+
+def _window_before(x: Float[Array, "b w h i d"]) -> Float[Array, "b w h i d"]:
+    """The window before each one, zeros before the first."""
+    return jnp.pad(x[:, :-1], [(0, 0), (1, 0), (0, 0), (0, 0), (0, 0)])
 
 
 def _attend(query, key, value, bias):
     """Softmax attention over (b, w, h, i, d) queries and (b, w, h, j, d) keys and values."""
     precise = jnp.promote_types(query.dtype, jnp.float32)
     scores = jnp.einsum("bwhid,bwhjd->bwhij", query, key, preferred_element_type=precise)
-    weights, total = attention_weights(scores + bias[None, None])
+    weights, total = attention_weights(scores + bias)
     # dividing the small result instead of the weights saves a pass over them
     mixed = jnp.einsum("bwhij,bwhjd->bwhid", weights.astype(value.dtype), value)
     return mixed / total.astype(value.dtype)

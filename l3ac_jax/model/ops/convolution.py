@@ -89,6 +89,8 @@ def _shifted_sum(x: Frames, kernel: Float[Array, "k d"], dilation: int) -> Float
 
     JAX's derivative would write one padded copy of the gradient for each tap.
     """
+    if lowerings().depthwise == "convolution":
+        return _lax_conv(x, kernel[:, None], dilation, groups=x.shape[-1])
     shifts = _shifts(x, len(kernel), dilation)
     return added([s * with_axes(tap, s) for s, tap in zip(shifts, kernel, strict=True)])
 
@@ -156,7 +158,7 @@ _dilated_conv.defvjp(
 )
 
 
-def _lax_conv(x, kernel, dilation: int):
+def _lax_conv(x, kernel, dilation: int, groups: int = 1):
     return jax.lax.conv_general_dilated(
         x,
         kernel,
@@ -164,6 +166,7 @@ def _lax_conv(x, kernel, dilation: int):
         padding="VALID",
         rhs_dilation=(dilation,),
         dimension_numbers=("NWC", "WIO", "NWC"),
+        feature_group_count=groups,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from l3ac_jax.model.ops.arithmetic import at_least_float32
+from l3ac_jax.model.ops.backend import lowerings
 from l3ac_jax.model.ops.channels import channel_sums
 
 
@@ -44,7 +45,7 @@ def _horner(u: Array, coefficients: list[float]) -> Array:
 
 def sin_squared(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """sin(x)², absolute error below 5e-7 for |x| up to 1,000 (float64: `jnp.sin`)."""
-    if x.dtype == jnp.float64:
+    if x.dtype == jnp.float64 or lowerings().sine == "library":
         return jnp.square(jnp.sin(x))
     reduced = _reduce(x)
     square = reduced * reduced
@@ -53,7 +54,7 @@ def sin_squared(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 def sin_of_double(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """sin(2x), the derivative of `sin_squared`, as exact."""
-    if x.dtype == jnp.float64:
+    if x.dtype == jnp.float64 or lowerings().sine == "library":
         return jnp.sin(2 * x)
     reduced = _reduce(x)
     return reduced * _horner(reduced * reduced, _SIN_DOUBLE)

@@ -23,8 +23,9 @@ def time_sum(x: Float[Array, "b t *c"]) -> Float[Array, "b *c"]:
     Accurate in float32 for long clips, and independent of how many zeros pad the clip.
     """
     batch, frames, *rest = x.shape
-    padded = jnp.pad(x, [(0, 0), (0, -frames % _SUM_BLOCK)] + [(0, 0)] * len(rest))
-    blocks = padded.reshape(batch, -1, _SUM_BLOCK, *rest)
+    count = -(-frames // _SUM_BLOCK)
+    padded = jnp.pad(x, [(0, 0), (0, count * _SUM_BLOCK - frames)] + [(0, 0)] * len(rest))
+    blocks = padded.reshape(batch, count, _SUM_BLOCK, *rest)
     return blocks.sum(axis=2).sum(axis=1)
 
 
@@ -67,15 +68,16 @@ def running_statistics(
     """
     batch, frames, signals = x.shape
     decay = math.exp(-1 / memory)
-    if frames <= RUNNING_BLOCK:
+    if isinstance(frames, int) and frames <= RUNNING_BLOCK:
         return _block_statistics(past, x, real, decay)
     start = Past(*(jnp.asarray(array, x.dtype) for array in past))
-    missing = -frames % RUNNING_BLOCK
+    count = -(-frames // RUNNING_BLOCK)
+    missing = count * RUNNING_BLOCK - frames
     x = jnp.pad(x, [(0, 0), (0, missing), (0, 0)])
     real = jnp.pad(real, [(0, 0), (0, missing)])
     blocks = (
-        x.reshape(batch, -1, RUNNING_BLOCK, signals).swapaxes(0, 1),
-        real.reshape(batch, -1, RUNNING_BLOCK).swapaxes(0, 1),
+        x.reshape(batch, count, RUNNING_BLOCK, signals).swapaxes(0, 1),
+        real.reshape(batch, count, RUNNING_BLOCK).swapaxes(0, 1),
     )
 
     def step(past: Past, block: tuple[Array, Array]) -> tuple[Past, tuple[Array, Array]]:
@@ -84,7 +86,8 @@ def running_statistics(
 
     after, found = jax.lax.scan(step, start, blocks)
     means, variances = (
-        part.swapaxes(0, 1).reshape(batch, -1, signals)[:, :frames] for part in found
+        part.swapaxes(0, 1).reshape(batch, count * RUNNING_BLOCK, signals)[:, :frames]
+        for part in found
     )
     return after, means, variances
 

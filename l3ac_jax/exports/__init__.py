@@ -1,0 +1,1 @@
+"""A codec's programs in formats that other software runs: StableHLO and ONNX."""
