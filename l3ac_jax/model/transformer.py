@@ -195,7 +195,7 @@ class LocalTransformer(Layer):
             x = layer(x, bias)
         return x
 
-    def _bias(self, frames: int) -> Float[Array, "h q k"]:
+    def _bias(self, frames: ops.Dimension) -> Float[Array, "h q k"]:
         """Within one window, and for full attention, there is no window before."""
         if self.attention == "full" or (isinstance(frames, int) and frames <= self.window):
             queries = keys = frames

@@ -24,6 +24,7 @@ from l3ac_jax.model.ops.convolution import (
 )
 from l3ac_jax.model.ops.exact_gelu import gelu
 from l3ac_jax.model.ops.masks import (
+    Dimension,
     Frames,
     Lengths,
     Signal,
@@ -44,6 +45,7 @@ from l3ac_jax.model.ops.statistics import (
 from l3ac_jax.model.ops.upsampling import linear_upsample, upsample_between
 
 __all__ = [
+    "Dimension",
     "Frames",
     "Lengths",
     "Past",

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from l3ac_jax.model.ops.masks import Dimension
+
 _MASKED = -1e30
 _BLOCK = 192
 
@@ -96,7 +98,7 @@ def _split_windows(x: Heads, window: int) -> Float[Array, "b w h i d"]:
     return padded.reshape(batch, windows, window, heads, width).transpose(0, 1, 3, 2, 4)
 
 
-def _joined_windows(x: Float[Array, "b w h i d"], frames: int) -> Heads:
+def _joined_windows(x: Float[Array, "b w h i d"], frames: Dimension) -> Heads:
     """Inverse of `_split_windows`."""
     batch, windows, heads, window, width = x.shape
     return x.transpose(0, 1, 3, 2, 4).reshape(batch, windows * window, heads, width)[:, :frames]

@@ -21,14 +21,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from l3ac_jax.model.ops.backend import lowerings
-from l3ac_jax.model.ops.masks import Frames, Lengths, mask_frames, pad_frames
+from l3ac_jax.model.ops.masks import Dimension, Frames, Lengths, mask_frames, pad_frames
 from l3ac_jax.model.reach import Context
 
 HIDDEN_VALUES = 2**21
 WIDEST = 768
 
 
-def frames_per_block(frames: int, hidden: int) -> int:
+def frames_per_block(frames: Dimension, hidden: int) -> Dimension:
     """How many frames of a `hidden` layer to take at a time: a power of two, or all `frames`."""
     if lowerings().wide_layers == "whole" or hidden > WIDEST:
         return frames

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from l3ac_jax.model.ops.backend import lowerings
+from l3ac_jax.model.ops.masks import Dimension
 
 
 def per_channel(values: Float[Array, " c"], x: Array) -> Array:
@@ -20,7 +21,7 @@ def with_axes(values: Float[Array, " c"], x: Array) -> Array:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _spread(values: Float[Array, " c"], shape: tuple[int, ...]) -> Array:
+def _spread(values: Float[Array, " c"], shape: tuple[Dimension, ...]) -> Array:
     return jnp.broadcast_to(values, shape)
 
 

@@ -1,6 +1,6 @@
 """Frames that are real and frames that are padding: the types of signals, masks and zeros."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,8 @@ from jaxtyping import Array, Bool, Float, Int
 Frames = Float[Array, "b t c"]
 Signal = Float[Array, "b t"]
 Lengths = Int[Array, " b"] | None
+Dimension = Any
+"""An int, or JAX's symbol where one program is for any length."""
 Count = TypeVar("Count", int, Int[Array, " b"])
 
 
