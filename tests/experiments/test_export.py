@@ -125,6 +125,22 @@ def test_a_card_of_a_run_names_no_places(export, tmp_path):
     assert "9,500 steps" in (out / "README.md").read_text()
 
 
+def test_programs(export, model_folder, tmp_path, capsys):
+    out = tmp_path / "programs"
+    command = [str(model_folder), str(out), "--format", "stablehlo", "--block", "2"]
+    assert export.main(command) == 0
+    lines = capsys.readouterr().out
+    assert "no step of the decoder: the decoder norms by statistics over the whole clip" in lines
+    assert {path.name for path in out.iterdir()} == {
+        "codec.json",
+        "decoder.stablehlo",
+        "encoder.stablehlo",
+        "encoder_step.stablehlo",
+        "states.safetensors",
+    }
+    assert "exists already" in refused(export, capsys, *command)
+
+
 def test_figures_of_another_model_are_refused(export, model_folder, tmp_path, capsys):
     other = evaluation(tmp_path / "evaluation", parameters=7)
     line = refused(export, capsys, model_folder, tmp_path / "out", "--card", "--evaluation", other)
@@ -142,6 +158,10 @@ def test_mistakes(export, model_folder, tmp_path, capsys):
         ((model_folder, out, "--card", "--private"), "--private is for"),
         ((model_folder, out, "--card", "--about", out / "no.md"), "no.md: no such file"),
         ((model_folder, out, "--card", "--evaluation", out), "cannot be read"),
+        ((model_folder, out, "--format", "stablehlo", "--card"), "--card and --push are for"),
+        ((model_folder, out, "--format", "stablehlo", "--precision", "float32"), "in float32"),
+        ((model_folder, out, "--format", "stablehlo", "--block", "0"), "1 token or more: got 0"),
+        ((model_folder, out, "--block", "2"), "parameters have no steps"),
     ]:
         assert reason in refused(export, capsys, *words)
         assert not out.exists()

@@ -1,7 +1,7 @@
 """The example in JavaScript decodes what this package encoded.
 
-It runs with onnxruntime-web where L3AC_JAX_ONNXRUNTIME_WEB names an unpacked copy of that package
-(`npm pack onnxruntime-web`), and node is there.
+It runs with onnxruntime-web where L3AC_JAX_ONNXRUNTIME_WEB names the folder of that package, which
+`npm install onnxruntime-web` makes (node_modules/onnxruntime-web), and node is there.
 """
 
 import os

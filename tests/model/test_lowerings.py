@@ -10,7 +10,7 @@ import pytest
 
 from l3ac_jax.model import ops
 from l3ac_jax.model.layers import BlockOptions
-from l3ac_jax.model.ops.backend import ACCELERATOR, CPU, lowerings, use_lowerings
+from l3ac_jax.model.ops.backend import ACCELERATOR, CPU, ONNX, lowerings, use_lowerings
 from l3ac_jax.model.ops.blocks import HIDDEN_VALUES
 from l3ac_jax.model.ops.snake import snake
 from l3ac_jax.model.units import ConvUnit
@@ -94,6 +94,13 @@ def test_lowerings_are_different_programs(name):
             return jax.jit(gradients).lower(*arguments).as_text()
 
     assert program(CPU) != program(CPU._replace(**{field: getattr(ACCELERATOR, field)}))
+
+
+@pytest.mark.parametrize("name", ["depthwise", "trend", "channel_sums"])
+def test_lowerings_for_interpreters_agree(name):
+    _, function, arguments = OPERATIONS[name]
+    results = [value_and_gradients(function, arguments, chosen)[0] for chosen in (CPU, ONNX)]
+    np.testing.assert_allclose(*results, rtol=1e-5, atol=1e-5)
 
 
 def test_wide_layers_in_blocks_and_whole_agree():

@@ -70,7 +70,10 @@ def converted(graph: Graph, closed: ClosedJaxpr, arguments: Sequence[Operand]) -
     known.update(zip(closed.jaxpr.invars, arguments, strict=True))
 
     def read(atom: Any) -> Operand:
-        return np.asarray(atom.val, atom.aval.dtype) if isinstance(atom, Literal) else known[atom]
+        if not isinstance(atom, Literal):
+            return known[atom]
+        aval: Any = atom.aval
+        return np.asarray(atom.val, aval.dtype)
 
     for equation in closed.jaxpr.eqns:
         results = _lowered(graph, equation, [read(atom) for atom in equation.invars])
@@ -94,8 +97,10 @@ def _lowered(graph: Graph, equation: Any, operands: list[Operand]) -> list[Opera
         return [CUTS[name](graph, operands, params, outs[0])]
     if name in ELEMENTWISE:
         if _all_constant(operands):
-            operands = list(np.broadcast_arrays(*operands)) if len(operands) > 1 else operands
-            if (folded := _beforehand(equation, operands)) is not None:
+            alike: list[Any] = list(operands)
+            if len(alike) > 1:
+                alike = list(np.broadcast_arrays(*alike))
+            if (folded := _beforehand(equation, alike)) is not None:
                 return folded
         return [ELEMENTWISE[name](graph, operands, params, outs[0])]
     shapes = [atom.aval.shape for atom in equation.invars]
@@ -115,7 +120,7 @@ def _all_constant(operands: Sequence[Operand]) -> bool:
     return all(isinstance(operand, Constant) for operand in operands)
 
 
-def _beforehand(equation: Any, operands: Sequence[Operand]) -> list[Operand] | None:
+def _beforehand(equation: Any, operands: Sequence[Any]) -> list[Operand] | None:
     """What an equation of constants gives, where that is not large."""
     most = max(LARGEST, *(np.size(operand) for operand in operands))
     outs = [var.aval for var in equation.outvars]
