@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -90,15 +91,21 @@ def _cannot_write(path: str | os.PathLike[str], error: OSError) -> OutputError:
 
 
 @contextlib.contextmanager
-def complete_file(path: str | os.PathLike[str], overwrite: bool) -> Iterator[Path]:
+def complete_file(
+    path: str | os.PathLike[str], overwrite: bool, elsewhere_too: bool = False
+) -> Iterator[Path]:
     """A temporary path in the same folder, which becomes `path` when the block ends well.
 
     Whatever ends the block early (an error, Ctrl-C) leaves `path` as it was; a killed process can
-    leave the temporary file behind. Raises OutputError.
+    leave the temporary file behind. `elsewhere_too`: other machines may write the same file now,
+    and their processes may have the same number. Raises OutputError.
     """
     target = check_output(path, overwrite)
     # Not the tempfile module: its files are readable by their owner alone, and would stay so.
-    temporary = target.with_name(str(Temporary.of(target.name)))
+    name = Temporary.of(target.name)
+    if elsewhere_too:
+        name = name._replace(process=secrets.randbits(62))
+    temporary = target.with_name(str(name))
     try:
         yield temporary
         check_output(path, overwrite)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from l3ac_jax.errors import PlatformError
 
-__all__ = ["FolderInUseError", "exclusive"]
+__all__ = ["FolderInUseError", "exclusive", "shared"]
 
 
 class FolderInUseError(RuntimeError):
@@ -22,6 +22,22 @@ def exclusive(lock: Path, wait: bool = False) -> Iterator[None]:
     Raises FolderInUseError if another process holds it, unless it is to `wait`, OSError if it
     cannot be written, PlatformError on a system without such locks.
     """
+    with _held(lock, together=False, wait=wait):
+        yield
+
+
+@contextmanager
+def shared(lock: Path) -> Iterator[None]:
+    """Holds a lock file together with others that hold it so, and with none that is `exclusive`.
+
+    Raises as `exclusive` does.
+    """
+    with _held(lock, together=True, wait=False):
+        yield
+
+
+@contextmanager
+def _held(lock: Path, together: bool, wait: bool) -> Iterator[None]:
     try:
         import fcntl  # not on Windows, where files are encoded and decoded all the same
     except ImportError:
@@ -29,9 +45,10 @@ def exclusive(lock: Path, wait: bool = False) -> Iterator[None]:
             f"{lock.parent}: work that can be interrupted and gone on with needs the file locks of "
             "Linux or macOS; coding files and folders does not"
         ) from None
+    kind = fcntl.LOCK_SH if together else fcntl.LOCK_EX
     with lock.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(file, kind | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise FolderInUseError(str(lock)) from None
         yield

@@ -19,6 +19,7 @@ __all__ = [
     "find_files",
     "in_words",
     "make_folder",
+    "no_such_files",
     "remove_leftovers",
     "walk",
 ]
@@ -83,9 +84,14 @@ def find_files(root: Path, endings: Collection[str]) -> Found:
             else:
                 others[ending] += 1
     if not files and not unreadable:
-        held = f", but {in_words(others)}" if others else ""
-        raise TreeError(f"{root}: holds no files that end with {', '.join(sorted(endings))}{held}")
+        raise no_such_files(root, endings, others)
     return Found(sorted(files), unreadable, loops, others)
+
+
+def no_such_files(root: Path | str, endings: Collection[str], others: Counter[str]) -> TreeError:
+    """What to raise of a tree in which no file has such an ending."""
+    held = f", but {in_words(others)}" if others else ""
+    return TreeError(f"{root}: holds no files that end with {', '.join(sorted(endings))}{held}")
 
 
 def in_words(endings: Counter[str]) -> str:

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from l3ac_jax.errors import TokenDatasetError
-from l3ac_jax.system.files import complete_file
 from l3ac_jax.system.packages import needs_extra
+from l3ac_jax.system.targets import LocalTarget, TargetFolder
 from l3ac_jax.tokens.format import TokenFormat
 
 if TYPE_CHECKING:
@@ -133,15 +133,17 @@ def describe(name: str, format: TokenFormat, form: Form) -> Description:
     )
 
 
-def read_index(folder: str | os.PathLike[str]) -> Index:
+def read_index(folder: str | os.PathLike[str] | TargetFolder) -> Index:
     """What `dataset.json` says. Raises TokenDatasetError where there is none that can be read."""
-    path = Path(folder, INDEX)
-    if not Path(folder).is_dir():
+    if isinstance(folder, str | os.PathLike):
+        folder = LocalTarget(Path(folder))
+    path = f"{folder}/{INDEX}"
+    if not folder.is_folder():
         raise TokenDatasetError(f"{folder}: is no folder of tokens")
-    if not path.is_file():
+    if folder.size(INDEX) is None:
         raise TokenDatasetError(f"{folder}: is no dataset of tokens: it has no {INDEX}")
     try:
-        return Index.model_validate_json(path.read_bytes())
+        return Index.model_validate_json(folder.read(INDEX))
     except OSError as error:
         raise TokenDatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
@@ -155,26 +157,26 @@ def read_index(folder: str | os.PathLike[str]) -> Index:
         raise TokenDatasetError(f"{path}: is damaged: {where}: {first['msg']}") from None
 
 
-def write_index(folder: Path, index: Index) -> None:
+def write_index(folder: TargetFolder, index: Index) -> None:
     """Write `dataset.json`, complete or not at all. Raises OutputError."""
-    with complete_file(folder / INDEX, overwrite=True) as temporary:
+    with folder.writing(INDEX) as temporary:
         text = index.model_dump_json(indent=1, exclude_none=True)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def damaged_sizes(folder: Path, index: Index) -> dict[str, str]:
+def damaged_sizes(folder: TargetFolder, index: Index) -> dict[str, str]:
     """The shards that are missing or have another length than they had, with what is wrong."""
     problems = {}
     for shard in index.shards:
-        path = folder / shard.file
-        if not path.is_file():
+        size = folder.size(shard.file)
+        if size is None:
             problems[shard.file] = "is missing"
-        elif path.stat().st_size != shard.bytes:
-            problems[shard.file] = f"has {path.stat().st_size} bytes instead of {shard.bytes}"
+        elif size != shard.bytes:
+            problems[shard.file] = f"has {size} bytes instead of {shard.bytes}"
     return problems
 
 
-def refuse_damaged(folder: str | os.PathLike[str], problems: Mapping[str, str]) -> None:
+def refuse_damaged(folder: object, problems: Mapping[str, str]) -> None:
     """Raise TokenDatasetError if there are any: shards, and what is wrong with each."""
     if problems:
         shown = [f"{file} {problem}" for file, problem in problems.items()]

@@ -31,6 +31,7 @@ import numpy as np
 from jaxtyping import Int64, Shaped
 
 from l3ac_jax.errors import TokenDatasetError
+from l3ac_jax.system.targets import LocalTarget
 from l3ac_jax.tokens.dataset.index import (
     METADATA,
     Index,
@@ -81,7 +82,7 @@ def open_tokens(folder: str | os.PathLike[str]) -> TokenDataset:
             f"{folder}: is unfinished, with {index.rows} rows in complete shards: run the same "
             "`l3ac-jax tokens` again"
         )
-    refuse_damaged(folder, damaged_sizes(Path(folder), index))
+    refuse_damaged(folder, damaged_sizes(LocalTarget(Path(folder)), index))
     return TokenDataset(Path(folder), index)
 
 
@@ -148,7 +149,7 @@ class TokenDataset:
 
     def verify(self) -> None:
         """Read all shards and compare their checksums. Raises TokenDatasetError naming all bad."""
-        problems = damaged_sizes(self.folder, self.index)
+        problems = damaged_sizes(LocalTarget(self.folder), self.index)
         for shard in self.index.shards:
             path = self.folder / shard.file
             if shard.file not in problems and file_sha256(path) != shard.sha256:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from l3ac_jax.errors import TokenDatasetError, UserError
+from l3ac_jax.errors import TokenDatasetError
 from l3ac_jax.model.levels import tokens_to_levels
-from l3ac_jax.system.files import Temporary, complete_file
+from l3ac_jax.system.files import Temporary
+from l3ac_jax.system.targets import TargetFolder
 from l3ac_jax.tokens.dataset.index import (
     INDEX,
     Description,
@@ -31,20 +31,32 @@ from l3ac_jax.tokens.dataset.index import (
     schema,
     write_index,
 )
+from l3ac_jax.tokens.dataset.parts import Outcome, as_text, reason_of
 from l3ac_jax.tokens.format import EncodedAudio
 
-__all__ = ["FAILURES_FILE", "LOCK", "TokenWriter", "check_target", "clear", "is_complete"]
+__all__ = [
+    "FAILURES_FILE",
+    "LOCK",
+    "PARTS",
+    "TokenWriter",
+    "begun",
+    "check_target",
+    "clear",
+    "is_complete",
+    "remove_parts",
+]
 
 FAILURES_FILE = "failures.tsv"
 LOCK = ".lock"
-OURS = re.compile(rf"tokens-\d+\.arrow|{INDEX}|{FAILURES_FILE}|\{LOCK}")
+PARTS = ".parts"  # a folder, see parts.py
+OURS = re.compile(rf"tokens-\d+\.arrow|{INDEX}|{FAILURES_FILE}|\{LOCK}|\{PARTS}")
 
 
-def check_target(folder: Path, overwrite: bool) -> None:
+def check_target(folder: TargetFolder, overwrite: bool) -> None:
     """Raise TokenDatasetError unless a dataset can be begun there, or gone on with."""
     if not folder.exists():
         return
-    others = sorted(path.name for path in folder.iterdir() if not _is_ours(path.name))
+    others = sorted(name for name in folder.names() if not _is_ours(name))
     if others:
         dots = ", ..." if len(others) > 3 else ""
         raise TokenDatasetError(
@@ -59,12 +71,12 @@ def check_target(folder: Path, overwrite: bool) -> None:
             raise _complete(folder, index)
 
 
-def is_complete(folder: Path, form: Form, shard_tokens: int, inputs: str) -> bool:
+def is_complete(folder: TargetFolder, form: Form, shard_tokens: int, inputs: str) -> bool:
     """Whether there is nothing left to do, as far as it is known without the model.
 
     Raises TokenDatasetError for a complete dataset of another input or with other options.
     """
-    if not (folder / INDEX).is_file():
+    if folder.size(INDEX) is None:
         return False
     index = read_index(folder)
     if index.unfinished is not None:
@@ -74,19 +86,44 @@ def is_complete(folder: Path, form: Form, shard_tokens: int, inputs: str) -> boo
     return True
 
 
-def _complete(folder: Path, index: Index) -> TokenDatasetError:
+def _complete(folder: TargetFolder, index: Index) -> TokenDatasetError:
     return TokenDatasetError(
         f"{folder}: is complete already: rows {index.rows}, shards {len(index.shards)}, of another "
         "input or with other options (--overwrite writes it anew)"
     )
 
 
-def clear(folder: Path) -> None:
+def clear(folder: TargetFolder) -> None:
     """Remove a dataset, the index first: what is left if that is cut short is no dataset."""
-    (folder / INDEX).unlink(missing_ok=True)
-    for path in list(folder.iterdir()):
-        if _is_ours(path.name) and path.name != LOCK:
-            path.unlink()
+    folder.remove(INDEX)
+    remove_parts(folder.below(PARTS))
+    for name in folder.names():
+        if _is_ours(name) and name not in (LOCK, PARTS):
+            folder.remove(name)
+
+
+def remove_parts(parts: TargetFolder) -> None:
+    """Remove what is in the folder of the parts, and then that."""
+    for name in parts.names():
+        parts.remove(name)
+    parts.remove_folder()
+
+
+def begun(
+    folder: TargetFolder, description: Description, shard_tokens: int, inputs: str
+) -> tuple[Index, Unfinished | None]:
+    """How far the dataset is that these make, which is begun if it is not; None if it is complete.
+
+    Several machines may begin it at once: they write the same. Raises TokenDatasetError where
+    anything differs from what it was begun with, OutputError.
+    """
+    unfinished = Unfinished(inputs=inputs, files=0)
+    new = Index(**dict(description), shard_tokens=shard_tokens, unfinished=unfinished)
+    if folder.size(INDEX) is None:
+        write_index(folder, new)
+        return new, unfinished
+    index = _same_work(folder, read_index(folder), new)
+    return index, index.unfinished
 
 
 class TokenWriter:
@@ -98,18 +135,11 @@ class TokenWriter:
     OutputError where nothing can be written.
     """
 
-    def __init__(self, folder: Path, description: Description, shard_tokens: int, inputs: str):
+    def __init__(
+        self, folder: TargetFolder, description: Description, shard_tokens: int, inputs: str
+    ):
         self._folder = folder
-        self.index = Index(
-            **dict(description),
-            shard_tokens=shard_tokens,
-            unfinished=Unfinished(inputs=inputs, files=0),
-        )
-        if (folder / INDEX).exists():
-            self.index = _same_work(folder, read_index(folder), self.index)
-        else:
-            write_index(folder, self.index)
-        state = self.index.unfinished
+        self.index, state = begun(folder, description, shard_tokens, inputs)
         self.complete = state is None
         if state is None:
             return
@@ -119,18 +149,24 @@ class TokenWriter:
         self._waiting: list[tuple[str, EncodedAudio]] = []
         self._waiting_frames = 0
 
-    def add(self, path: str, result: EncodedAudio | Exception, damage: str | None = None) -> None:
+    @property
+    def safe_files(self) -> int:
+        """How many files of the input are in complete shards, or failed before."""
+        return self.index.unfinished.files if self.index.unfinished else self.files
+
+    def add(self, path: str, outcome: Outcome) -> None:
         """The next file of the input, with its tokens or why it has none, and what is missing."""
+        result = outcome.result
         if isinstance(result, Exception):
-            self._failures.append((_printable(path), _reason(result)))
+            self._failures.append((as_text(path), reason_of(result)))
         else:
             full = self._waiting_frames + result.tokens.size > self.index.shard_tokens
             if self._waiting and full:
                 self._write_shard()
             self._waiting.append((path, result))
             self._waiting_frames += result.tokens.size
-            if damage is not None:
-                self._failures.append((_printable(path), f"used in part: {damage}"))
+            if outcome.damage is not None:
+                self._failures.append((as_text(path), f"used in part: {outcome.damage}"))
         self.files += 1
 
     def finish(self, more_failures: Sequence[tuple[str, str]] = ()) -> Index:
@@ -140,7 +176,7 @@ class TokenWriter:
         failures = sorted([*self._failures, *more_failures])
         if failures:
             with (
-                complete_file(self._folder / FAILURES_FILE, overwrite=True) as temporary,
+                self._folder.writing(FAILURES_FILE) as temporary,
                 temporary.open("w", encoding="utf-8", newline="") as file,
             ):
                 table = csv.writer(file, delimiter="\t", lineterminator="\n")
@@ -154,15 +190,15 @@ class TokenWriter:
         arrow = require_arrow()
         columns = schema(self.index.description)
         batch = arrow.record_batch(self._columns(), schema=columns)
-        path = self._folder / f"tokens-{len(self.index.shards):05d}.arrow"
-        with complete_file(path, overwrite=True) as temporary:
+        name = f"tokens-{len(self.index.shards):05d}.arrow"
+        with self._folder.writing(name) as temporary:
             with (
                 arrow.OSFile(str(temporary), "wb") as sink,
                 arrow.ipc.new_stream(sink, columns) as stream,
             ):
                 stream.write_batch(batch)
             shard = Shard(
-                file=path.name,
+                file=name,
                 rows=batch.num_rows,
                 frames=self._waiting_frames,
                 bytes=temporary.stat().st_size,
@@ -214,7 +250,7 @@ class TokenWriter:
         return tokens_to_levels(tokens, self.index.format.levels).astype(np.uint8).reshape(-1)
 
 
-def _same_work(folder: Path, old: Index, new: Index) -> Index:
+def _same_work(folder: TargetFolder, old: Index, new: Index) -> Index:
     """The old index if what it began is what is wanted. Raises TokenDatasetError."""
     assert new.unfinished is not None
     inputs = old.inputs if old.unfinished is None else old.unfinished.inputs
@@ -240,27 +276,18 @@ def _same_work(folder: Path, old: Index, new: Index) -> Index:
     return old
 
 
-def _remove_unnamed(folder: Path, index: Index) -> None:
-    """What killed processes have left: parts, and a shard that the index does not name yet."""
-    named = {INDEX, LOCK, *(shard.file for shard in index.shards)}
-    for path in list(folder.iterdir()):
-        if _is_ours(path.name) and path.name not in named:
-            path.unlink()
+def _remove_unnamed(folder: TargetFolder, index: Index) -> None:
+    """What killed processes have left: halves of files, and a shard that the index does not name yet."""
+    named = {INDEX, LOCK, PARTS, *(shard.file for shard in index.shards)}
+    for name in folder.names():
+        if _is_ours(name) and name not in named:
+            folder.remove(name)
 
 
 def _is_ours(name: str) -> bool:
     return OURS.fullmatch(name) is not None or Temporary.parse(name) is not None
 
 
-def _is_begun(folder: Path) -> bool:
+def _is_begun(folder: TargetFolder) -> bool:
     """Whether a dataset was begun: a run that ended before has left a lock or parts at most."""
-    return any(not path.name.startswith(".") for path in folder.iterdir())
-
-
-def _printable(path: str) -> str:
-    """With what is no text, which file names may hold, as numbers."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    return any(not name.startswith(".") for name in folder.names())
