@@ -11,13 +11,15 @@ import os
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from l3ac_jax.audio.endings import AUDIO_ENDINGS
 from l3ac_jax.config.data import CorpusName, Split
 from l3ac_jax.data.recordings import Recording
-from l3ac_jax.errors import LayoutError
+from l3ac_jax.errors import LayoutError, TreeError
+from l3ac_jax.system.remote import as_local, is_url
+from l3ac_jax.system.sources import open_tree
 from l3ac_jax.system.trees import walk
 
 
@@ -26,10 +28,16 @@ def find_recordings(
 ) -> list[Recording]:
     """All recordings of a corpus, in a fixed order, also those whose file turns out to be missing.
 
-    `held_out` is for `folder`: the share of files that becomes the validation split. Raises
-    LayoutError.
+    `held_out` is for `folder`: the share of files that becomes the validation split. The source of
+    a `folder` may be a URL. Raises LayoutError, SourceError.
     """
-    source = Path(source).absolute()
+    if is_url(source):
+        if corpus != "folder":
+            raise LayoutError(
+                f"{source}: only the corpus folder is read from a URL: copy {corpus} to a folder"
+            )
+        return list(_remote_folder(str(source), held_out))
+    source = as_local(source).absolute()
     if not source.is_dir():
         raise LayoutError(f"{source}: is not a folder")
     if held_out and corpus != "folder":
@@ -177,13 +185,30 @@ def _folder(source: Path, held_out: float) -> Iterator[Recording]:
     )
     if not paths:
         raise LayoutError(f"{source}: has no audio files that can be read, here or below")
-    validation = _held_out_folders([path.parent.relative_to(source) for path in paths], held_out)
-    for path in paths:
-        place = path.relative_to(source)
+    places = [path.relative_to(source) for path in paths]
+    for path, (split, name) in zip(paths, _placed(places, held_out), strict=True):
+        yield _file(name, split, name, path)
+
+
+def _remote_folder(source: str, held_out: float) -> Iterator[Recording]:
+    """As `_folder`, behind a URL."""
+    try:
+        listing = open_tree(source).find(AUDIO_ENDINGS)
+    except TreeError:
+        raise LayoutError(f"{source}: has no audio files that can be read, here or below") from None
+    places = listing.found.files
+    for place, (split, name) in zip(places, _placed(places, held_out), strict=True):
+        url = f"{source.rstrip('/')}/{place.as_posix()}"
+        yield Recording(name, split, name, url, listing.stamp(place)[0])
+
+
+def _placed(places: Sequence[Path], held_out: float) -> Iterator[tuple[Split, str]]:
+    """Split and name of the file at each place of a folder."""
+    validation = _held_out_folders([place.parent for place in places], held_out)
+    for place in places:
         split: Split = "validation" if place.parent in validation else "train"
         # Names in other encodings than UTF-8 are spelt out: they go into UTF-8 files.
-        name = os.fsencode(place.as_posix()).decode("utf-8", "backslashreplace")
-        yield _file(name, split, name, path)
+        yield split, os.fsencode(place.as_posix()).decode("utf-8", "backslashreplace")
 
 
 def _held_out_folders(folders: list[Path], share: float) -> set[Path]:

@@ -1,4 +1,10 @@
-"""A whole corpus -> shards, on all cores, going on where an earlier run was ended."""
+"""A whole corpus -> shards, going on where an earlier run was ended.
+
+One plan, whoever does the work: which shards there are and what goes into each, which follows from
+the recordings' names and sizes. Each shard is made by `make_shard`, here on all cores (`make`), by
+one of several calls (`make_share`) or by others (`make` with `others`); then `dataset.json` says
+that all are there.
+"""
 
 from __future__ import annotations
 
@@ -9,47 +15,30 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from multiprocessing.sharedctypes import Synchronized
-from multiprocessing.synchronize import Event
-from pathlib import Path
 
 from l3ac_jax.config.data import CorpusName, Split
 from l3ac_jax.data.corpora import find_recordings
 from l3ac_jax.data.dataset import DATASET_FILE, SKIPPED_FILE, DatasetInfo, ShardInfo, SplitInfo
+from l3ac_jax.data.pool import PreparationProgress, Report, make_shards
 from l3ac_jax.data.recordings import Cut
-from l3ac_jax.data.shard import (
-    NOTES,
-    ShardNote,
-    ShardPlan,
-    Skipped,
-    StoppedError,
-    make_shard,
-    plan_shards,
-    read_note,
-)
-from l3ac_jax.errors import OutputError, PrepareError, SourceError
-from l3ac_jax.system.files import complete_file
-from l3ac_jax.system.locks import FolderInUseError, exclusive
-from l3ac_jax.system.processes import SPAWN, make_pool
+from l3ac_jax.data.shard import NOTES, ShardNote, ShardPlan, Skipped, plan_shards, read_note
+from l3ac_jax.errors import OutputError, PrepareError, SourceError, WorkError
+from l3ac_jax.system.locks import FolderInUseError
+from l3ac_jax.system.shares import Share
+from l3ac_jax.system.targets import TargetFolder, open_target
+
+__all__ = ["Preparation", "PreparationProgress", "ShareMade", "plan_preparation", "prepare"]
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 PLAN_FILE = "plan.json"
 LOCK_FILE = "lock"
-POLL_SECONDS = 0.2
+PART = re.compile(r"\..*\.part")  # a file that a killed process had begun to write
+SHOWN = 8  # shards that a message names
 
-
-@dataclass(frozen=True)
-class PreparationProgress:
-    """How far the work is: bytes of the source, of which `already` were done by earlier runs."""
-
-    done: int
-    total: int
-    shards_done: int
-    shards: int
-    already: int
+Made = tuple[DatasetInfo, list[Skipped]]
+MakeShards = Callable[[TargetFolder, Sequence[ShardPlan], Sequence[ShardPlan]], None]
 
 
 def prepare(
@@ -59,9 +48,9 @@ def prepare(
     cut: Cut,
     held_out: float = 0.0,
     workers: int | None = None,
-    report: Callable[[PreparationProgress], None] = lambda _: None,
+    report: Report = lambda _: None,
     overwrite: bool = False,
-) -> tuple[DatasetInfo, list[Skipped]]:
+) -> Made:
     """Make the shards of a corpus that are not there yet, then dataset.json and skipped.tsv.
 
     Whatever the interruptions, the result is the same to the byte. `workers` are processes, one for
@@ -70,58 +59,187 @@ def prepare(
     that is not what its publisher ships, PrepareError for a target that holds something else or
     cannot be written to, and for recordings that can no longer be read.
     """
+    plan = plan_preparation(corpus, source, target, cut, held_out)
+    return plan.make(workers, report, overwrite)
+
+
+def plan_preparation(
+    corpus: CorpusName,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    cut: Cut,
+    held_out: float = 0.0,
+) -> Preparation:
+    """Find the recordings of a corpus, and cut them into shards. The target may be a URL.
+
+    Raises LayoutError, SourceError.
+    """
     recordings = find_recordings(corpus, source, held_out)
     plans: dict[Split, list[ShardPlan]] = {
         split: plan_shards([r for r in recordings if r.split == split], split) for split in SPLITS
     }
-    shards = [plan for split in SPLITS for plan in plans[split]]
-    target = Path(target)
-    _check_target(target)
-    with _locked(target):
-        try:
-            if overwrite:
-                _remove_dataset(target)
-            _check_plan(target, corpus, cut, shards)
-            _remove_leftovers(target)
-            _make_missing(shards, target, cut, workers or _cores(), report)
-            return _finish(target, corpus, cut, plans)
-        except (OutputError, SourceError, BrokenProcessPool) as error:
-            finished = sum(read_note(target, plan, cut) is not None for plan in shards)
-            raise PrepareError(
-                f"{error} ({finished} of {len(shards)} shards are done; once the cause is removed, "
-                "the same command goes on)"
-            ) from error
+    return Preparation(corpus, open_target(target), cut, plans)
 
+
+@dataclass(frozen=True)
+class ShareMade:
+    """What one of several calls has done: shards of its share, and clips that are not used."""
+
+    made: int
+    already: int
+    shards: int  # of all shares
+    skipped: int
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A corpus whose shards can be made. All that is raised is PrepareError, or said there."""
+
+    corpus: CorpusName
+    target: TargetFolder
+    cut: Cut
+    plans: dict[Split, list[ShardPlan]]
+
+    @property
+    def shards(self) -> list[ShardPlan]:
+        """Those of all splits, in order."""
+        return [plan for split in SPLITS for plan in self.plans[split]]
+
+    def missing(self, shards: Sequence[ShardPlan]) -> list[ShardPlan]:
+        """Those that have not been made of this input."""
+        return [plan for plan in shards if read_note(self.target, plan, self.cut) is None]
+
+    def make(
+        self,
+        workers: int | None = None,
+        report: Report = lambda _: None,
+        overwrite: bool = False,
+        others: MakeShards | None = None,
+    ) -> Made:
+        """Make what is missing, or have `others` make it, and finish."""
+        with self._begun(overwrite):
+            missing = self.missing(self.shards)
+            if others is None:
+                make_shards(self.shards, missing, self.target, self.cut, workers, report)
+            elif missing:
+                others(self.target, self.shards, missing)
+            return self._finish("vanished while the others were made")
+
+    def make_share(
+        self, share: Share, workers: int | None = None, report: Report = lambda _: None
+    ) -> ShareMade:
+        """Make what is missing of a share, beside others who make theirs."""
+        with self._begun(together=True):
+            own = share.of(self.shards)
+            missing = self.missing(own)
+            make_shards(own, missing, self.target, self.cut, workers, report)
+            notes = [read_note(self.target, plan, self.cut) for plan in own]
+            skipped = sum(len(note.skipped) for note in notes if note)
+            return ShareMade(len(missing), len(own) - len(missing), len(self.shards), skipped)
+
+    def merge(self) -> Made:
+        """Finish, where all shards have been made; says which are missing otherwise."""
+        if self.target.below(NOTES).size(PLAN_FILE) is None:
+            raise PrepareError(f"{self.target}: no call with --shard has begun it")
+        with self._begun():
+            return self._finish(
+                "missing (--shard I/N makes every N-th shard from the I-th on; calls that failed "
+                "can be made again, also with another N)"
+            )
+
+    @contextlib.contextmanager
+    def _begun(self, overwrite: bool = False, together: bool = False) -> Iterator[None]:
+        _check_target(self.target)
+        with _locked(self.target, together):
+            try:
+                if overwrite:
+                    _remove_dataset(self.target)
+                _check_plan(self.target, self.corpus, self.cut, self.shards)
+                if not together:
+                    _remove_leftovers(self.target)
+                yield
+            except (OutputError, SourceError, BrokenProcessPool, WorkError) as error:
+                finished = len(self.shards) - len(self.missing(self.shards))
+                raise PrepareError(
+                    f"{error} ({finished} of {len(self.shards)} shards are done; once the cause is "
+                    "removed, the same command goes on)"
+                ) from error
+
+    def _finish(self, lost_words: str) -> Made:
+        notes: dict[Split, list[ShardNote]] = {}
+        lost: list[str] = []
+        for split, shards in self.plans.items():
+            found = {plan.name: read_note(self.target, plan, self.cut) for plan in shards}
+            lost += [name for name, note in found.items() if note is None]
+            notes[split] = [note for note in found.values() if note is not None]
+        if lost:
+            dots = ", ..." if len(lost) > SHOWN else ""
+            raise PrepareError(f"{self.target}: {', '.join(lost[:SHOWN])}{dots}: {lost_words}")
+        splits: dict[Split, SplitInfo] = {
+            split: _split_info([note.shard for note in made if note.shard], self.cut.sample_rate)
+            for split, made in notes.items()
+            if any(note.shard for note in made)
+        }
+        skipped = [skip for made in notes.values() for note in made for skip in note.skipped]
+        digest = hashlib.sha256(
+            "".join(shard.sha256 for info in splits.values() for shard in info.shards).encode()
+        )
+        info = DatasetInfo(
+            corpus=self.corpus,
+            sample_rate=self.cut.sample_rate,
+            splits=splits,
+            skipped=len(skipped),
+            sha256=digest.hexdigest(),
+        )
+        with (
+            self.target.writing(SKIPPED_FILE) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as lines,
+        ):
+            table = csv.writer(lines, delimiter="\t", lineterminator="\n")
+            table.writerow(["source", "reason"])
+            table.writerows((skip.source, skip.reason) for skip in skipped)
+        if not splits:
+            raise PrepareError(
+                f"{self.target}: none of the files can be used: {SKIPPED_FILE} says why of each"
+            )
+        # Last: it says that everything is there.
+        with self.target.writing(DATASET_FILE) as temporary:
+            temporary.write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        return info, skipped
 
 @contextlib.contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    """One run at a time."""
+def _locked(target: TargetFolder, together: bool) -> Iterator[None]:
+    """One run at a time, or several together."""
+    notes = target.below(NOTES)
     with contextlib.ExitStack() as lock:
         try:
-            (target / NOTES).mkdir(parents=True, exist_ok=True)
-            lock.enter_context(exclusive(target / NOTES / LOCK_FILE))
+            notes.make()
+            lock.enter_context(notes.locked(LOCK_FILE, together))
         except FolderInUseError:
             raise PrepareError(f"{target}: another run is writing here") from None
-        except OSError as error:
-            reason = error.strerror or error
+        except (OSError, OutputError) as error:
+            cause = error.__cause__ if isinstance(error, OutputError) else error
+            reason = getattr(cause, "strerror", None) or error
             raise PrepareError(f"{target}: cannot be written to: {reason}") from None
         yield
 
 
-def _check_target(target: Path) -> None:
+def _check_target(target: TargetFolder) -> None:
     """Refuse a folder with other things in it, before anything is put there."""
-    if not target.exists() or (target / NOTES / PLAN_FILE).exists():
+    if not target.exists() or target.below(NOTES).size(PLAN_FILE) is not None:
         return
-    if not target.is_dir():
+    if not target.is_folder():
         raise PrepareError(f"{target}: is not a folder")
-    strangers = sorted(path.name for path in target.iterdir() if path.name != NOTES)
+    strangers = sorted(name for name in target.names() if name != NOTES)
     if strangers:
         raise PrepareError(
             f"{target}: holds other things already, such as {strangers[0]}: give a new folder"
         )
 
 
-def _check_plan(target: Path, corpus: CorpusName, cut: Cut, shards: Sequence[ShardPlan]) -> None:
+def _check_plan(
+    target: TargetFolder, corpus: CorpusName, cut: Cut, shards: Sequence[ShardPlan]
+) -> None:
     """Refuse a target that was begun from other recordings or with other settings."""
     recordings = hashlib.sha256("".join(plan.checksum() for plan in shards).encode())
     plan = {
@@ -130,15 +248,17 @@ def _check_plan(target: Path, corpus: CorpusName, cut: Cut, shards: Sequence[Sha
         "files": {s.name: len(s.recordings) for s in shards},
         "recordings": recordings.hexdigest(),
     }
-    path = target / NOTES / PLAN_FILE
+    notes = target.below(NOTES)
     try:
-        begun = json.loads(path.read_bytes())
+        begun = json.loads(notes.read(PLAN_FILE))
     except FileNotFoundError:
-        with complete_file(path, overwrite=True) as temporary:
+        with notes.writing(PLAN_FILE) as temporary:
             temporary.write_text(json.dumps(plan), encoding="ascii")
         return
     except ValueError as error:
-        raise PrepareError(f"{path}: is damaged ({error}); --overwrite begins anew") from None
+        raise PrepareError(
+            f"{notes}/{PLAN_FILE}: is damaged ({error}); --overwrite begins anew"
+        ) from None
     if begun != plan:
         differing = [key for key in plan if begun.get(key) != plan[key]]
         raise PrepareError(
@@ -147,129 +267,27 @@ def _check_plan(target: Path, corpus: CorpusName, cut: Cut, shards: Sequence[Sha
         )
 
 
-def _remove_dataset(target: Path) -> None:
+def _remove_dataset(target: TargetFolder) -> None:
     """Remove what `prepare` made, and nothing else; its plan last, which says that it is ours."""
-    if not (target / NOTES / PLAN_FILE).exists():
+    notes = target.below(NOTES)
+    if notes.size(PLAN_FILE) is None:
         return
-    (target / DATASET_FILE).unlink(missing_ok=True)
-    (target / SKIPPED_FILE).unlink(missing_ok=True)
+    target.remove(DATASET_FILE)
+    target.remove(SKIPPED_FILE)
     ours = f"({'|'.join(SPLITS)})-[0-9]{{5}}"
-    for folder, suffix in ((target, "array_record"), (target / NOTES, "json")):
-        for path in folder.iterdir():
-            if re.fullmatch(rf"{ours}\.{suffix}", path.name):
-                path.unlink()
-    (target / NOTES / PLAN_FILE).unlink()
+    for folder, suffix in ((target, "array_record"), (notes, "json")):
+        for name in folder.names():
+            if re.fullmatch(rf"{ours}\.{suffix}", name):
+                folder.remove(name)
+    notes.remove(PLAN_FILE)
 
 
-def _remove_leftovers(target: Path) -> None:
+def _remove_leftovers(target: TargetFolder) -> None:
     """Of a run that was killed: half-written files."""
-    for pattern in (".*.part", f"{NOTES}/.*.part"):
-        for path in target.glob(pattern):
-            path.unlink()
-
-
-def _make_missing(
-    plans: Sequence[ShardPlan],
-    target: Path,
-    cut: Cut,
-    workers: int,
-    report: Callable[[PreparationProgress], None],
-) -> None:
-    missing = [plan for plan in plans if read_note(target, plan, cut) is None]
-    if not missing:
-        return
-    total = sum(plan.bytes for plan in plans)
-    already = total - sum(plan.bytes for plan in missing)
-    done: Synchronized[int] = SPAWN.Value("q", already)
-    stop = SPAWN.Event()
-
-    def tell(finished: int) -> None:
-        shards_done = len(plans) - len(missing) + finished
-        report(PreparationProgress(done.value, total, shards_done, len(plans), already))
-
-    pool = make_pool(min(workers, len(missing)), _start_worker, done, stop)
-    try:
-        _await([pool.submit(_work, target, plan, cut) for plan in missing], tell)
-    finally:
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _await(futures: Sequence[Future[None]], tell: Callable[[int], None]) -> None:
-    """Wait for all, reporting; raises what the first that fails raises."""
-    pending = set(futures)
-    while pending:
-        finished, pending = wait(pending, POLL_SECONDS, FIRST_COMPLETED)
-        for future in finished:
-            future.result()
-        tell(len(futures) - len(pending))
-
-
-_done: Synchronized[int]
-_stop: Event
-
-
-def _start_worker(done: Synchronized[int], stop: Event) -> None:
-    global _done, _stop
-    _done, _stop = done, stop
-
-
-def _work(target: Path, plan: ShardPlan, cut: Cut) -> None:
-    with contextlib.suppress(StoppedError):
-        make_shard(target, plan, cut, _advance, _stop.is_set)
-
-
-def _advance(count: int) -> None:
-    with _done.get_lock():
-        _done.value += count
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _finish(
-    target: Path, corpus: CorpusName, cut: Cut, plans: dict[Split, list[ShardPlan]]
-) -> tuple[DatasetInfo, list[Skipped]]:
-    notes: dict[Split, list[ShardNote]] = {}
-    for split, shards in plans.items():
-        found = {plan.name: read_note(target, plan, cut) for plan in shards}
-        lost = [name for name, note in found.items() if note is None]
-        if lost:
-            raise PrepareError(f"{target}: {', '.join(lost)}: vanished while the others were made")
-        notes[split] = [note for note in found.values() if note is not None]
-    splits: dict[Split, SplitInfo] = {
-        split: _split_info([note.shard for note in made if note.shard], cut.sample_rate)
-        for split, made in notes.items()
-        if any(note.shard for note in made)
-    }
-    skipped = [skip for made in notes.values() for note in made for skip in note.skipped]
-    digest = hashlib.sha256(
-        "".join(shard.sha256 for info in splits.values() for shard in info.shards).encode()
-    )
-    info = DatasetInfo(
-        corpus=corpus,
-        sample_rate=cut.sample_rate,
-        splits=splits,
-        skipped=len(skipped),
-        sha256=digest.hexdigest(),
-    )
-    with (
-        complete_file(target / SKIPPED_FILE, overwrite=True) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as lines,
-    ):
-        table = csv.writer(lines, delimiter="\t", lineterminator="\n")
-        table.writerow(["source", "reason"])
-        table.writerows((skip.source, skip.reason) for skip in skipped)
-    if not splits:
-        raise PrepareError(
-            f"{target}: none of the files can be used: {SKIPPED_FILE} says why of each"
-        )
-    # Last: it says that everything is there.
-    with complete_file(target / DATASET_FILE, overwrite=True) as temporary:
-        temporary.write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    return info, skipped
+    for folder in (target, target.below(NOTES)):
+        for name in folder.names():
+            if PART.fullmatch(name):
+                folder.remove(name)
 
 
 def _split_info(shards: Sequence[ShardInfo], sample_rate: int) -> SplitInfo:

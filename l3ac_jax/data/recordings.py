@@ -17,6 +17,7 @@ from l3ac_jax.audio.resampling import Resampler
 from l3ac_jax.config.data import Split
 from l3ac_jax.data.clip import FULL_SCALE
 from l3ac_jax.errors import AudioError, SourceError
+from l3ac_jax.system.remote import fetched_file
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,14 @@ class Recording:
     """One file of a corpus, or one member of an uncompressed tar archive.
 
     `bytes` is its size, from `offset` on in `path`, None if there was no such file when the corpus
-    was listed; an `id` is unique in its corpus; `source` is the place in the publisher's layout.
+    was listed; an `id` is unique in its corpus; `source` is the place in the publisher's layout. A
+    `path` that is text is a URL.
     """
 
     id: str
     split: Split
     source: str
-    path: Path
+    path: Path | str
     bytes: int | None
     offset: int | None = None
     text: str | None = None
@@ -114,6 +116,8 @@ def _stream(recording: Recording) -> BinaryIO:
         raise UnusableError("does not exist")
     if recording.bytes == 0:
         raise UnusableError("is an empty file")
+    if isinstance(recording.path, str):
+        return fetched_file(recording.path)
     try:
         file = recording.path.open("rb")
         if recording.offset is None:

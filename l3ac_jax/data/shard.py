@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
 from l3ac_jax.data.clip import encode_record
 from l3ac_jax.data.dataset import ShardInfo
 from l3ac_jax.data.recordings import Cut, Recording, UnusableError, is_silent, read_pieces
-from l3ac_jax.system.files import complete_file
 from l3ac_jax.system.packages import needs_extra
+from l3ac_jax.system.targets import TargetFolder, open_target
 
 with needs_extra("train", "a data set of audio"):
     from array_record.python.array_record_module import ArrayRecordWriter
@@ -89,20 +89,18 @@ def plan_shards(
     return [ShardPlan(f"{split}-{i:05d}", tuple(group)) for i, group in enumerate(groups)]
 
 
-def read_note(target: Path, plan: ShardPlan, cut: Cut) -> ShardNote | None:
+def read_note(target: TargetFolder, plan: ShardPlan, cut: Cut) -> ShardNote | None:
     """The note of a shard that is there and whole; None if it is still to be made."""
     try:
-        note = ShardNote.model_validate_json(_note_path(target, plan.name).read_bytes())
-        whole = note.shard is None or (
-            (target / note.shard.file).stat().st_size == note.shard.bytes
-        )
+        note = ShardNote.model_validate_json(target.below(NOTES).read(_note_name(plan)))
+        whole = note.shard is None or target.size(note.shard.file) == note.shard.bytes
     except (OSError, ValidationError):
         return None
     return note if whole and note.input == plan.checksum(cut) else None
 
 
 def make_shard(
-    target: Path,
+    target: str | os.PathLike[str] | TargetFolder,
     plan: ShardPlan,
     cut: Cut,
     advance: Callable[[int], None] = lambda _: None,
@@ -113,12 +111,13 @@ def make_shard(
     `advance` hears the bytes of each recording that is done; `stopped` is asked before each.
     Raises OutputError when the disk is full, SourceError and StoppedError.
     """
-    note_path = _note_path(target, plan.name)
-    note_path.unlink(missing_ok=True)
-    path = target / f"{plan.name}.array_record"
+    target = open_target(target)
+    notes = target.below(NOTES)
+    notes.remove(_note_name(plan))
+    name = f"{plan.name}.array_record"
     skipped: list[Skipped] = []
     clips = samples = 0
-    with complete_file(path, overwrite=True) as temporary:
+    with target.writing(name) as temporary:
         # Records are compressed already; groups of one make random access cheap.
         writer = ArrayRecordWriter(str(temporary), "group_size:1,uncompressed")
         try:
@@ -135,18 +134,18 @@ def make_shard(
         with temporary.open("rb") as written:
             digest = hashlib.file_digest(written, "sha256").hexdigest()
         shard = ShardInfo(
-            file=path.name,
+            file=name,
             clips=clips,
             samples=samples,
             bytes=temporary.stat().st_size,
             sha256=digest,
         )
     if not clips:
-        path.unlink()
+        target.remove(name)
     note = ShardNote(
         input=plan.checksum(cut), shard=shard if clips else None, skipped=tuple(skipped)
     )
-    with complete_file(note_path, overwrite=True) as temporary:
+    with notes.writing(_note_name(plan)) as temporary:
         temporary.write_text(note.model_dump_json(), encoding="utf-8")
 
 
@@ -180,5 +179,5 @@ def _close(writer: ArrayRecordWriter) -> None:
         raise OSError(None, str(error)) from error
 
 
-def _note_path(target: Path, name: str) -> Path:
-    return target / NOTES / f"{name}.json"
+def _note_name(plan: ShardPlan) -> str:
+    return f"{plan.name}.json"

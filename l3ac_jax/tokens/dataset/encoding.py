@@ -129,14 +129,15 @@ class DatasetPlan:
         self,
         name: str,
         format: TokenFormat,
-        encode: Encode,
+        encode: Encode | None,
         report: Report,
         others: MakeParts | None = None,
     ) -> Index:
         """Write it, or go on where an earlier run ended; the tokens are of the codec `name`.
 
         What is complete stays as it is, if it is whole. Parts that were made already are used.
-        `others` makes parts elsewhere, before they are put together here.
+        `others` makes parts elsewhere, before they are put together here; what they leave out is
+        encoded here, if `encode` says how.
 
         Raises TokenDatasetError, OutputError, SourceError.
         """
