@@ -207,6 +207,7 @@ class Preparation:
             temporary.write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
         return info, skipped
 
+
 @contextlib.contextmanager
 def _locked(target: TargetFolder, together: bool) -> Iterator[None]:
     """One run at a time, or several together."""

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from pydantic import BaseModel, ValidationError
 
@@ -51,6 +52,9 @@ class ShardPlan:
 
     name: str
     recordings: tuple[Recording, ...]
+
+    def __str__(self) -> str:
+        return f"shard {self.name}"
 
     @property
     def bytes(self) -> int:
@@ -147,6 +151,15 @@ def make_shard(
     )
     with notes.writing(_note_name(plan)) as temporary:
         temporary.write_text(note.model_dump_json(), encoding="utf-8")
+
+
+def shard_maker(target: TargetFolder, cut: Cut) -> Callable[[ShardPlan], None]:
+    """What makes shards elsewhere: `make_shard`, to be sent with what it needs."""
+    return partial(_make, target, cut)
+
+
+def _make(target: TargetFolder, cut: Cut, plan: ShardPlan) -> None:
+    make_shard(target, plan, cut)
 
 
 def _records(recording: Recording, cut: Cut, skipped: list[Skipped]) -> Iterator[tuple[bytes, int]]:

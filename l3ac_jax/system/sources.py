@@ -46,6 +46,10 @@ class SourceTree(Protocol):
         """The files with such endings. Raises TreeError where there is none, SourceError."""
         ...
 
+    def absolute(self) -> SourceTree:
+        """The same, wherever a process runs."""
+        ...
+
     def at_hand(self, files: Sequence[Path]) -> AbstractContextManager[dict[Path, Path]]:
         """Where each of the files can be read now. Raises SourceError."""
         ...
@@ -82,6 +86,9 @@ class LocalTree:
 
     def find(self, endings: Collection[str]) -> Listing:
         return Listing(find_files(self.path, endings), self._stamp)
+
+    def absolute(self) -> LocalTree:
+        return LocalTree(self.path.absolute())
 
     @contextlib.contextmanager
     def at_hand(self, files: Sequence[Path]) -> Iterator[dict[Path, Path]]:
@@ -121,6 +128,9 @@ class RemoteTree(RemoteFolder):
         if not files and not unreadable:
             raise no_such_files(self.url, endings, others)
         return Listing(Found(sorted(files), unreadable, [], others), files.__getitem__)
+
+    def absolute(self) -> RemoteTree:
+        return self
 
     @contextlib.contextmanager
     def at_hand(self, files: Sequence[Path]) -> Iterator[dict[Path, Path]]:

@@ -76,6 +76,10 @@ class TargetFolder(Protocol):
         """A folder in it."""
         ...
 
+    def absolute(self) -> TargetFolder:
+        """The same, wherever a process runs."""
+        ...
+
     def locked(self, name: str, together: bool = False) -> AbstractContextManager[None]:
         """Keeps others out, or with `together` only those who want to be alone.
 
@@ -135,6 +139,9 @@ class LocalTarget:
 
     def below(self, name: str) -> LocalTarget:
         return LocalTarget(self.path / name)
+
+    def absolute(self) -> LocalTarget:
+        return LocalTarget(self.path.absolute())
 
     def locked(self, name: str, together: bool = False) -> AbstractContextManager[None]:
         return shared(self.path / name) if together else exclusive(self.path / name)
@@ -212,6 +219,9 @@ class RemoteTarget(RemoteFolder):
 
     def below(self, name: str) -> RemoteTarget:
         return RemoteTarget(f"{self.url}/{name}")
+
+    def absolute(self) -> RemoteTarget:
+        return self
 
     @contextlib.contextmanager
     def locked(self, name: str, together: bool = False) -> Iterator[None]:

@@ -209,7 +209,9 @@ class DatasetPlan:
                 missing = work.missing(parts)
             if missing and encode is None:
                 raise self._incomplete(missing)
-            self._put_together(writer, work, parts, {part.number for part in missing}, encode, report)
+            self._put_together(
+                writer, work, parts, {part.number for part in missing}, encode, report
+            )
             writer.finish([self._unreadable(error) for error in self.found.unreadable])
         remove_parts(work.folder)
         return writer.index

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +68,10 @@ class PartWork:
         work = (self.description.model_copy(update={"model": ""}).model_dump_json(), self.inputs)
         digest = hashlib.sha256(repr((work, part.begin, len(part.files))).encode())
         return f"part-{part.number:06d}-{digest.hexdigest()[:16]}.arrow"
+
+    def absolute(self) -> PartWork:
+        """The same, wherever the process runs that it is sent to."""
+        return replace(self, source=self.source.absolute(), folder=self.folder.absolute())
 
     def missing(self, parts: Iterable[Part]) -> list[Part]:
         """Those that have not been made."""

@@ -277,7 +277,7 @@ def _same_work(folder: TargetFolder, old: Index, new: Index) -> Index:
 
 
 def _remove_unnamed(folder: TargetFolder, index: Index) -> None:
-    """What killed processes have left: halves of files, and a shard that the index does not name yet."""
+    """What killed processes have left: halves of files, and a shard that is in no index yet."""
     named = {INDEX, LOCK, PARTS, *(shard.file for shard in index.shards)}
     for name in folder.names():
         if _is_ours(name) and name not in named:
