@@ -34,7 +34,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from l3ac_jax.cli.cluster import ALONE, Cluster, every_minute
+from l3ac_jax.cli.cluster import ClusterOptions, every_minute
 from l3ac_jax.cli.command import note
 from l3ac_jax.cli.run import run_command
 from l3ac_jax.config.data import CorpusName
@@ -64,7 +64,7 @@ def prepare(
     sample_rate: int = 16000,
     workers: int | None = None,
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
-    cluster: Cluster = ALONE,
+    cluster: Annotated[ClusterOptions, tyro.conf.OmitArgPrefixes] = ClusterOptions(),  # noqa: B008
 ) -> None:
     """Prepare a corpus, and say what was made.
 
@@ -80,7 +80,7 @@ def prepare(
         sample_rate: of the clips, in Hz
         workers: processes of this machine; by default one for each core
         overwrite: begin anew in a TARGET that was begun with other input
-        cluster: several machines
+        cluster: several machines, which come to the same bytes as one (see docs/cluster.md)
     """
     # Only here: they need packages of the extra `train`.
     from l3ac_jax.audio.endings import AUDIO_ENDINGS, left_alone

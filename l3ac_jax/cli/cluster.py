@@ -13,7 +13,7 @@ import tyro
 from l3ac_jax.errors import ArgumentError
 from l3ac_jax.system.shares import Share
 
-__all__ = ["ALONE", "Cluster", "ClusterOptions", "every_minute"]
+__all__ = ["ClusterOptions", "every_minute"]
 
 SECONDS = 60.0
 
@@ -28,8 +28,6 @@ class ClusterOptions:
     """Put together what the calls with --shard have made."""
     ray: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
     """Work on this Ray cluster: HOST:PORT, auto (this machine is in it), or local (start one)."""
-    worker_cores: Annotated[int, tyro.conf.arg(metavar="N")] = 2
-    """Cores of each worker of --ray, where there is no GPU; with GPUs, each worker has one."""
 
     def share(self) -> Share | None:
         """That of --shard. Raises ArgumentError for options that contradict each other."""
@@ -44,13 +42,7 @@ class ClusterOptions:
         ]
         if len(given) > 1:
             raise ArgumentError(f"{' and '.join(given)}: one of them at a time")
-        if self.worker_cores < 1:
-            raise ArgumentError("--worker-cores must be at least 1")
         return None if self.shard is None else Share.parse(self.shard)
-
-
-Cluster = Annotated[ClusterOptions, tyro.conf.OmitArgPrefixes]
-ALONE = ClusterOptions()
 
 
 def every_minute(say: Callable[[], str]) -> Callable[[], None]:

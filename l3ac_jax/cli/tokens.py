@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from l3ac_jax.audio.endings import AUDIO_ENDINGS, left_alone
-from l3ac_jax.cli.cluster import ALONE, Cluster, ClusterOptions, every_minute
+from l3ac_jax.cli.cluster import ClusterOptions, every_minute
 from l3ac_jax.cli.command import (
     DEFAULT_DEVICE,
     Device,
@@ -39,6 +40,18 @@ Source = Annotated[str, tyro.conf.arg(metavar="DIR")]
 Target = Annotated[str, tyro.conf.arg(metavar="OUT")]
 Levels = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 ShardTokens = Annotated[int, tyro.conf.arg(metavar="N")]
+
+
+@dataclass(frozen=True)
+class TokenCluster(ClusterOptions):
+    """Several machines (see docs/cluster.md): to the same bytes as one."""
+
+    worker_cores: Annotated[int, tyro.conf.arg(metavar="N")] = 2
+    """Cores of each worker of --ray, where there is no GPU; with GPUs, each worker has one."""
+
+
+Cluster = Annotated[TokenCluster, tyro.conf.OmitArgPrefixes]
+ALONE = TokenCluster()
 
 
 def tokens(
@@ -69,10 +82,12 @@ def tokens(
         levels: Write the levels of the quantizer's dimensions, a few small numbers for each token.
         shard_tokens: Tokens in one Arrow file, at most; a longer recording has one of its own.
         overwrite: Write a dataset anew that is there already.
-        cluster: Several machines.
+        cluster: Several machines, which come to the same bytes as one (see docs/cluster.md).
         device: How a GPU is used.
     """
     share = cluster.share()
+    if cluster.worker_cores < 1:
+        raise ArgumentError("--worker-cores must be at least 1")
     if overwrite and (share or cluster.merge):
         raise ArgumentError("--overwrite is not for --shard and --merge: remove OUT before them")
     form = "levels" if levels else "tokens"
@@ -96,7 +111,7 @@ def tokens(
     return FAILED
 
 
-def _write(plan: DatasetPlan, model: str, device: DeviceOptions, cluster: ClusterOptions) -> Index:
+def _write(plan: DatasetPlan, model: str, device: DeviceOptions, cluster: TokenCluster) -> Index:
     with loaded(model, device) as codec, _progress(len(plan.files)) as report:
         from l3ac_jax.codec.many.batches import encode_files
 
@@ -112,7 +127,7 @@ def _make_on_cluster(
     report: Callable[[int], None],
     model: str,
     device: DeviceOptions,
-    cluster: ClusterOptions,
+    cluster: TokenCluster,
     work: PartWork,
     parts: Sequence[Part],
 ) -> None:

@@ -167,7 +167,8 @@ class DatasetPlan:
             work = self._work(description)
             missing = work.missing(part for part in own if part.end > safe)
             done = sum(len(part.files) for part in own) - sum(len(p.files) for p in missing)
-            work.folder.make()
+            if missing:
+                work.folder.make()
             failures = 0
             for part in missing:
                 report(done)
