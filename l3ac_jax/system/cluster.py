@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import time
 import warnings
 from collections import Counter, deque
@@ -31,6 +32,7 @@ PAUSE_SECONDS = 5.0  # before a place is tried again whose worker did not start
 # A worker can die of its item (memory, a crash in a library). More than one death is usual where
 # nodes are taken away; an item that has seen so many is the reason.
 DEATHS = 5
+CONNECT_SECONDS = 10.0
 WAIT_SECONDS = 60.0  # without any worker, until it is said that none starts
 
 Item = TypeVar("Item")
@@ -241,6 +243,7 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    _check_port(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to Ray's makers
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     try:
@@ -259,6 +262,17 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_port(address: str) -> None:
+    """Ray itself tries for minutes before it says that nobody answers."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ArgumentError(f"--ray {address}: nothing answers there: {error}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -4,6 +4,7 @@ One cluster for all of them: it takes seconds to start. The last test kills a no
 """
 
 import os
+import socket
 import time
 from functools import partial
 from pathlib import Path
@@ -121,10 +122,11 @@ def folder_cut():
     return replace(trees.CUT, piece_seconds=30.0)  # what the command has for folders
 
 
-def test_where_no_cluster_is_one_line_says_so(tmp_path, monkeypatch):
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # of a cluster of this machine, none is known
-    with pytest.raises(ArgumentError, match="--ray auto: there is no Ray cluster that answers"):
-        list(on_cluster("auto", partial(workers.squares, tmp_path), [1]))
+def test_where_no_cluster_is_one_line_says_so(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"  # closed again, and so free
+    with pytest.raises(ArgumentError, match=rf"--ray {address}: nothing answers there: "):
+        list(on_cluster(address, partial(workers.squares, tmp_path), [1]))
 
 
 def test_a_node_that_is_killed_costs_its_parts_and_nothing_else(cluster, tmp_path, monkeypatch):
