@@ -109,12 +109,11 @@ def said(url: str, what: str, kind: type[UserError]) -> Iterator[None]:
 def fetched_file(url: str) -> BinaryIO:
     """A copy of a file, open, which is gone when it is closed. Raises SourceError."""
     folder, _, name = url.rpartition("/")
-    copy = tempfile.TemporaryFile()  # noqa: SIM115
+    copy = tempfile.NamedTemporaryFile(prefix="l3ac_jax_")  # noqa: SIM115
     try:
         remote = RemoteFolder(folder)
         with said(url, "read", SourceError):
-            remote.fs.get_file(remote.path(name), copy)
-        copy.seek(0)
+            remote.fs.get_file(remote.path(name), copy.name)  # s3fs takes nothing but a path
     except BaseException:
         copy.close()
         raise
