@@ -30,7 +30,11 @@ class ClusterOptions:
     """Work on this Ray cluster: HOST:PORT, auto (this machine is in it), or local (start one)."""
 
     def share(self) -> Share | None:
-        """That of --shard. Raises ArgumentError for options that contradict each other."""
+        """That of --shard.
+
+        Raises ArgumentError for options that contradict each other, or without a cluster for --ray,
+        and MissingPackageError.
+        """
         given = [
             name
             for name, is_given in (
@@ -42,6 +46,10 @@ class ClusterOptions:
         ]
         if len(given) > 1:
             raise ArgumentError(f"{' and '.join(given)}: one of them at a time")
+        if self.ray is not None:
+            from l3ac_jax.system.cluster import check_cluster
+
+            check_cluster(self.ray)
         return None if self.shard is None else Share.parse(self.shard)
 
 

@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 from l3ac_jax.errors import ArgumentError, UserError, WorkError
 from l3ac_jax.system.packages import needs_extra
 
-__all__ = ["LOCAL", "on_cluster"]
+__all__ = ["LOCAL", "check_cluster", "on_cluster"]
 
 LOCAL = "local"  # an address: a cluster of this machine alone, for this run
 POLL_SECONDS = 1.0  # between looks at the nodes
@@ -82,15 +82,23 @@ def on_cluster(
     """
     if not items:
         return
-    with needs_extra("cluster", "--ray"):
-        import ray
-        import ray.util.scheduling_strategies
+    check_cluster(address)
+    import ray
+    import ray.util.scheduling_strategies
+
     with _connected(ray, address):
         crew = _Crew(ray, start, cores, note, gpus)
         try:
             yield from crew.work(items)
         finally:
             crew.dismiss()
+
+
+def check_cluster(address: str) -> None:
+    """Find out before the work whether there can be a cluster. Raises as `on_cluster`."""
+    with needs_extra("cluster", "--ray"):
+        import ray  # noqa: F401
+    _check_port(address)
 
 
 class _Crew(Generic[Item, Result]):
@@ -243,7 +251,6 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    _check_port(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to Ray's makers
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     try:
@@ -254,10 +261,9 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
                 ray.init(include_dashboard=False, **quiet)
             else:
                 ray.init(address=address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        raise ArgumentError(
-            f"--ray {address}: there is no Ray cluster that answers: {_reason(error)}"
-        ) from error
+    except Exception as error:  # of all kinds, also a bare one where a start takes too long
+        what = "cannot be started" if address == LOCAL else "there is none that answers"
+        raise ArgumentError(f"--ray {address}: {what}: {_reason(error)}") from error
     try:
         yield
     finally:
