@@ -71,7 +71,7 @@ def check_apart(source: SourceTree, target: TargetFolder) -> None:
 
 
 @dataclass(frozen=True)
-class LocalTree:
+class LocalTree(SourceTree):
     """A folder of this machine, or of a file system that several share."""
 
     path: Path
@@ -102,7 +102,7 @@ class LocalTree:
         return status.st_size, status.st_mtime_ns
 
 
-class RemoteTree(RemoteFolder):
+class RemoteTree(RemoteFolder, SourceTree):
     """A folder behind a URL."""
 
     def problem(self) -> str | None:

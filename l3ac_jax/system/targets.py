@@ -96,7 +96,7 @@ def open_target(place: str | os.PathLike[str] | TargetFolder) -> TargetFolder:
 
 
 @dataclass(frozen=True)
-class LocalTarget:
+class LocalTarget(TargetFolder):
     """A folder of this machine, or of a file system that several share."""
 
     path: Path
@@ -147,7 +147,7 @@ class LocalTarget:
         return shared(self.path / name) if together else exclusive(self.path / name)
 
 
-class RemoteTarget(RemoteFolder):
+class RemoteTarget(RemoteFolder, TargetFolder):
     """A folder behind a URL: there when something is in it."""
 
     def exists(self) -> bool:
