@@ -16,6 +16,10 @@ from l3ac_jax.config import CodecConfig
 from l3ac_jax.model.layer import Kind, Layer
 from l3ac_jax.model.network import abstract_params
 
+# What a message has of a file that belongs to something else altogether.
+MOST_PROBLEMS = 500
+LONGEST_PROBLEM = 400
+
 
 def flatten(params: Mapping[str, Any]) -> dict[str, Any]:
     """Nested dicts -> leaves by path, "encoder/front/merge/kernel"."""
@@ -114,4 +118,13 @@ def mismatches(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[st
 
 def in_words(problems: list[str]) -> str:
     """A list of problems for an exception's message, one a line."""
-    return "".join(f"\n  {problem}" for problem in problems)
+    lines = [_printable(problem) for problem in problems[:MOST_PROBLEMS]]
+    if len(problems) > MOST_PROBLEMS:
+        lines.append(f"and {len(problems) - MOST_PROBLEMS} more")
+    return "".join(f"\n  {line}" for line in lines)
+
+
+def _printable(line: str) -> str:
+    """Names come from files, and a terminal obeys control characters."""
+    line = line if len(line) <= LONGEST_PROBLEM else f"{line[:LONGEST_PROBLEM]}..."
+    return line if line.isprintable() else repr(line)[1:-1]

@@ -12,6 +12,7 @@ from l3ac_jax.audio.containers.sized import UNKNOWN_32, SizedData, check_size
 __all__ = ["lay_out_aiff", "lay_out_au", "lay_out_caf"]
 
 HEADER_LIMIT = 2**24  # of what comes before the audio and is copied
+MOST_CHUNKS = 1000  # that are looked at: a gigabyte of empty ones would take minutes
 AU_HEAD = 24
 AU_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 23: 0.5, 24: 0.5, 25: 0.375, 26: 0.625, 27: 1}
 
@@ -119,7 +120,9 @@ def _chunks(
     """Where the content of each chunk up to `last` begins, and how long it says it is."""
     first = place
     found: dict[bytes, tuple[int, int]] = {}
-    while last not in found and place + 4 + width <= end:
+    for _ in range(MOST_CHUNKS):
+        if last in found or place + 4 + width > end:
+            break
         source.seek(place)
         head = source.read(4 + width)
         size = int.from_bytes(head[4:], "big")
@@ -136,7 +139,8 @@ def _chunks(
 
 def _is_chain(source: BinaryIO, place: int, end: int, width: int) -> bool:
     """Whether chunks go from here to the end."""
-    while place + 4 + width <= end:
+    count = 0
+    while place + 4 + width <= end and (count := count + 1) <= MOST_CHUNKS:
         source.seek(place)
         head = source.read(4 + width)
         if not all(0x20 <= byte < 0x7F for byte in head[:4]):

@@ -18,6 +18,8 @@ BLOCKS = {2, 0x11, 0x31}  # Microsoft's and IMA ADPCM, GSM 6.10: with samples of
 MPEG_LAYER_3, EXTENSIBLE = 0x55, 0xFFFE
 SEARCHED = 2**20  # bytes in which a chunk is looked for where the sizes before it are wrong
 HEADER_LIMIT = 2**24  # of what comes before the audio and is copied
+MOST_CHUNKS = 1000  # that are looked at: a gigabyte of empty ones would take minutes
+FORM_LIMIT = 2**16  # of the chunk that says the format: few have more than 40 bytes
 RF64_SIZES = 28
 
 
@@ -33,7 +35,7 @@ def lay_out_riff(source: BinaryIO, start: int, end: int) -> Layout | None:
         return None
     place, size = chunks[b"fmt "]
     source.seek(place)
-    form = source.read(size)
+    form = source.read(min(size, FORM_LIMIT))
     place, size = chunks[b"data"]
     if len(form) < 14 or place - start > HEADER_LIMIT:
         return None
@@ -81,7 +83,9 @@ def _chunks(source: BinaryIO, place: int, end: int, order: Order) -> dict[bytes,
     """Where the content of each chunk up to the audio begins, and how long it says it is."""
     first = place
     chunks: dict[bytes, tuple[int, int]] = {}
-    while b"data" not in chunks and place + 8 <= end:
+    for _ in range(MOST_CHUNKS):
+        if b"data" in chunks or place + 8 > end:
+            break
         source.seek(place)
         head = source.read(8)
         size = int.from_bytes(head[4:], order)
@@ -121,7 +125,8 @@ def _rebuilt(
 
 def _is_chain(source: BinaryIO, place: int, end: int, order: Order) -> bool:
     """Whether chunks go from here to the end (and not into it by chance)."""
-    while place + 8 <= end:
+    count = 0
+    while place + 8 <= end and (count := count + 1) <= MOST_CHUNKS:
         source.seek(place)
         head = source.read(8)
         size = int.from_bytes(head[4:], order)

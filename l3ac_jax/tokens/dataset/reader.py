@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import operator
 import os
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -178,10 +179,15 @@ class _OpenShard:
         arrow = require_arrow()
         # The map lasts as long as its views; the file need not stay open for it.
         with arrow.memory_map(str(path)) as source:
-            batch = arrow.ipc.open_stream(source).read_next_batch()
-        expected = schema(index.description)
-        if not batch.schema.equals(expected):
-            raise ValueError("its columns are not those of the dataset")
+            messages = arrow.ipc.MessageReader.open_stream(source)
+            found = arrow.ipc.read_schema(messages.read_next_message())
+            expected = schema(index.description)
+            if not found.equals(expected):
+                raise ValueError("its columns are not those of the dataset")
+            message = messages.read_next_message()
+            if _is_compressed(message.metadata.to_pybytes()):
+                raise ValueError("it is compressed: no dataset of tokens is")
+            batch = arrow.ipc.read_record_batch(message, found)
         if batch.schema.metadata != {METADATA: expected.metadata[METADATA]}:
             raise ValueError("its tokens are not those that the dataset is of")
         batch.validate(full=True)
@@ -204,3 +210,29 @@ class _OpenShard:
         values = self.values[self.starts[number] : self.starts[number + 1]]
         names = ("path", "channel", "channels", "samples", "sample_rate")
         return TokenRow(values, *(self._columns.column(n)[number].as_py() for n in names))
+
+
+def _is_compressed(metadata: bytes) -> bool:
+    """Whether the record batch that a message describes is, which would be unpacked in memory.
+
+    A few kilobytes can be gigabytes then, and pyarrow can only be asked when they are. `metadata`
+    is a table of FlatBuffers (Message.fbs in Arrow's format): the third field of a message is its
+    header, and the fourth of a record batch, where there is one, its compression.
+    """
+
+    def field(table: int, number: int) -> int:
+        """Where a field of a table is; 0 where it is left out."""
+        (back,) = struct.unpack_from("<i", metadata, table)
+        (size,) = struct.unpack_from("<H", metadata, table - back)
+        place = 4 + 2 * number
+        if place >= size:
+            return 0
+        (offset,) = struct.unpack_from("<H", metadata, table - back + place)
+        return table + offset if offset else 0
+
+    def followed(place: int) -> int:
+        (offset,) = struct.unpack_from("<I", metadata, place)
+        return place + offset
+
+    batch = followed(field(followed(0), 2))
+    return field(batch, 3) != 0
