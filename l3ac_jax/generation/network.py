@@ -30,18 +30,18 @@ _MASKED = -1e30
 
 
 class Cache(NamedTuple):
-    """What a layer keeps of the last `context` tokens: keys and values, place `position % context`.
+    """Of the last `context` tokens, a layer's keys, rotated by their positions, and values.
 
-    Keys are not rotated: that is done by distance from the present, whatever is left of the past.
+    Each is at the place `position % context`.
     """
 
-    keys: Float[Array, "b context h d"]
-    values: Float[Array, "b context h d"]
+    keys: Float[Array, "b h context d"]
+    values: Float[Array, "b h context d"]
 
 
 def empty_cache(config: NetworkConfig, batch: int) -> list[Cache]:
     """The layers' caches before the first token."""
-    shape = (batch, config.context, config.width // HEAD_WIDTH, HEAD_WIDTH)
+    shape = (batch, config.width // HEAD_WIDTH, config.context, HEAD_WIDTH)
     return [Cache(jnp.zeros(shape), jnp.zeros(shape)) for _ in range(config.depth)]
 
 
@@ -83,17 +83,17 @@ class Block(nn.Module):
         self, cache: Cache, x: Float[Array, "b 1 w"], position: Int[Array, ""]
     ) -> tuple[Cache, Float[Array, "b 1 w"]]:
         """The next token, at `position` from the beginning."""
-        query, key, value = self._queries_keys_values(x)
+        query, key, value = (y.swapaxes(1, 2) for y in self._queries_keys_values(x))
+        query, key = (_turned(y, position) for y in (query, key))
         place = position % self.config.context
-        keys = jax.lax.dynamic_update_slice_in_dim(cache.keys, key, place, axis=1)
-        values = jax.lax.dynamic_update_slice_in_dim(cache.values, value, place, axis=1)
+        keys = jax.lax.dynamic_update_slice_in_dim(cache.keys, key, place, axis=2)
+        values = jax.lax.dynamic_update_slice_in_dim(cache.values, value, place, axis=2)
         # How long ago each place was written; what was not written yet would be before the start.
         distance = (place - jnp.arange(self.config.context)) % self.config.context
         seen = distance <= position
-        turned = rotate(keys.swapaxes(1, 2), -distance.astype(jnp.float32))
-        scores = jnp.einsum("bhid,bhjd->bhij", query.swapaxes(1, 2), turned) * HEAD_WIDTH**-0.5
+        scores = jnp.einsum("bhid,bhjd->bhij", query, keys) * HEAD_WIDTH**-0.5
         weights = jax.nn.softmax(jnp.where(seen[None, None, None], scores, _MASKED))
-        mixed = jnp.einsum("bhij,bjhd->bihd", weights, values)
+        mixed = jnp.einsum("bhij,bhjd->bihd", weights, values)
         return Cache(keys, values), self._finished(x, mixed, train=False)
 
     def _queries_keys_values(self, x: Float[Array, "b n w"]) -> tuple[Array, Array, Array]:
@@ -250,6 +250,20 @@ def draw(
     choice = jax.random.categorical(key, jnp.where(kept, ranked, _MASKED))
     choice = jnp.where(temperature <= 0, 0, choice)
     return jnp.take_along_axis(order, choice[:, None], axis=-1)[:, 0].astype(jnp.int32)
+
+
+def _turned(x: Float[Array, "b h 1 d"], position: Int[Array, ""]) -> Float[Array, "b h 1 d"]:
+    """`rotate` at one position, as exactly after a day as at the beginning.
+
+    A float32 angle of a late position has lost its fraction of a turn. Here turns are whole numbers
+    of 2^-32 that wrap, so that distances between positions keep theirs.
+    """
+    frequencies = 10000.0 ** (-np.arange(0, HEAD_WIDTH, 2) / HEAD_WIDTH)
+    step = np.round(frequencies / (2 * np.pi) * 2.0**32).astype(np.uint32)
+    angles = (jnp.asarray(position, jnp.uint32) * step).astype(jnp.float32) * (2 * np.pi / 2.0**32)
+    cos, sin = (wave(angles)[None, None, None] for wave in (jnp.cos, jnp.sin))
+    first, second = jnp.split(x, 2, axis=-1)
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
 
 def _first_levels(levels: Sequence[int]) -> np.ndarray:
