@@ -238,7 +238,7 @@ class DatasetPlan:
                 report(part.end)
             behind = max(0, writer.files - part.begin)  # where it goes on within a part
             for file, outcome in list(zip(part.files, outcomes, strict=True))[behind:]:
-                writer.add(file.as_posix(), outcome)
+                writer.add(file.as_posix(), outcome.result, outcome.damage)
             while used and used[0].end <= writer.safe_files:  # no need of twice the space
                 work.folder.remove(work.name(used.pop(0)))
 

@@ -7,6 +7,7 @@ each shard: whatever a killed process was doing then is done again, to the same 
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ import numpy as np
 from l3ac_jax.errors import TokenDatasetError
 from l3ac_jax.model.levels import tokens_to_levels
 from l3ac_jax.system.files import Temporary
-from l3ac_jax.system.targets import TargetFolder
+from l3ac_jax.system.targets import TargetFolder, open_target
 from l3ac_jax.tokens.dataset.index import (
     INDEX,
     Description,
@@ -31,7 +32,7 @@ from l3ac_jax.tokens.dataset.index import (
     schema,
     write_index,
 )
-from l3ac_jax.tokens.dataset.parts import Outcome, as_text, reason_of
+from l3ac_jax.tokens.dataset.parts import Result, as_text, reason_of
 from l3ac_jax.tokens.format import EncodedAudio
 
 __all__ = [
@@ -136,9 +137,13 @@ class TokenWriter:
     """
 
     def __init__(
-        self, folder: TargetFolder, description: Description, shard_tokens: int, inputs: str
+        self,
+        folder: str | os.PathLike[str] | TargetFolder,
+        description: Description,
+        shard_tokens: int,
+        inputs: str,
     ):
-        self._folder = folder
+        self._folder = folder = open_target(folder)
         self.index, state = begun(folder, description, shard_tokens, inputs)
         self.complete = state is None
         if state is None:
@@ -154,9 +159,8 @@ class TokenWriter:
         """How many files of the input are in complete shards, or failed before."""
         return self.index.unfinished.files if self.index.unfinished else self.files
 
-    def add(self, path: str, outcome: Outcome) -> None:
+    def add(self, path: str, result: Result, damage: str | None = None) -> None:
         """The next file of the input, with its tokens or why it has none, and what is missing."""
-        result = outcome.result
         if isinstance(result, Exception):
             self._failures.append((as_text(path), reason_of(result)))
         else:
@@ -165,8 +169,8 @@ class TokenWriter:
                 self._write_shard()
             self._waiting.append((path, result))
             self._waiting_frames += result.tokens.size
-            if outcome.damage is not None:
-                self._failures.append((as_text(path), f"used in part: {outcome.damage}"))
+            if damage is not None:
+                self._failures.append((as_text(path), f"used in part: {damage}"))
         self.files += 1
 
     def finish(self, more_failures: Sequence[tuple[str, str]] = ()) -> Index:
