@@ -8,8 +8,8 @@ prompt and the next --seconds what follows: as recorded, as the codec decodes it
 those tokens shuffled, and as the model draws them, once for each --temperature. Printed are, with
 95 % confidence intervals over clips, repetition and use of levels, silence, with --voices also
 DNSMOS and the voice's similarity to the prompt (of the recording), and Fréchet distances to what
-was recorded: of log-mel statistics, and of voices. The line "recorded" has those between one half
-of the clips and the other, which is what so few clips can tell.
+was recorded, of log-mel statistics ("to mels") and voices. The line "recorded" has those between
+one half of the clips and the other, which is what so few clips can tell.
 
 A second table has the bits that the model finds in a token of DATA: in order, and in other orders.
 """
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from l3ac_jax.generation.likelihood import Likelihood
 
 PROGRAM = "continuations.py"
+WIDTH = 110  # of the table, which would be unreadable with broken cells
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def measure(options: Options) -> None:
     length = prompt + max(1, round(options.seconds * codec.frame_rate))
     names, clips = _clips(options, codec, length)
     console = Console(soft_wrap=True)
+    console.width = max(console.width, WIDTH)
     drawings = [Drawing(temperature, options.top_p) for temperature in options.temperature]
     ways = []
     for way in ways_to_go_on(trained, codec, clips, prompt, drawings, options.seed):
@@ -181,13 +183,13 @@ def _write_audio(
 # name: heading, decimals
 SCORES = {
     "dnsmos": ("DNSMOS", 2),
-    "similarity": ("voice like prompt's", 3),
-    "repeated": ("phrases repeated", 3),
-    "periodicity": ("periodicity", 3),
-    "entropy": ("bits of levels", 2),
-    "quiet": ("quiet", 3),
+    "similarity": ("voice", 2),
+    "repeated": ("repeated", 2),
+    "periodicity": ("periodic", 2),
+    "entropy": ("bits", 1),
+    "quiet": ("quiet", 2),
 }
-DISTANCES = {"mel": ("mel distance", 2), "voices": ("voice distance", 3)}
+DISTANCES = {"mel": ("to mels", 2), "voices": ("to voices", 2)}
 
 
 def _ways_table(ways: list[WayScores], clips: int, options: Options) -> Table:
@@ -202,7 +204,7 @@ def _ways_table(ways: list[WayScores], clips: int, options: Options) -> Table:
         for name in used:
             digits, interval = SCORES[name][1], way.scores.get(name)
             half = (interval.high - interval.low) / 2 if interval else 0
-            cells.append(f"{interval.mean:.{digits}f} ± {half:.{digits}f}" if interval else "")
+            cells.append(f"{interval.mean:.{digits}f} ±{half:.{digits}f}" if interval else "")
         for name in distances:
             value = way.distances.get(name)
             cells.append("" if value is None else f"{value:.{DISTANCES[name][1]}f}")

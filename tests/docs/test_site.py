@@ -56,10 +56,10 @@ def test_the_page_of_keys_has_each_key_with_its_values_and_default():
     page = hook("configuration").on_page_markdown("<!-- keys: experiment -->", None, None, None)
     for line in (
         '| `position` | `"dynamic_bias"`, `"rotary"` | `"dynamic_bias"` |',
-        "| `encoder_kernels` | a list of integers above 0 | `[1, 5, 11, 21, 45]` |",
+        "| `encoder_kernels` | a list of integers above 0 up to 16384 | `[1, 5, 11, 21, 45]` |",
         "| `noise_rate` | number from 0 up to 1 | `0.5` |",
         "| `gain_db` | [number, number] | `[0.0, 0.0]` |",
-        "| `window_size` | integer above 0 | *needed* |",
+        "| `window_size` | integer above 0 up to 16384 | *needed* |",
         "| `optimizer` | a table as `[training.optimizer]` |"
         " `weight_decay = 1e-05`, `clip_norm = 10.0` |",
     ):
