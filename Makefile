@@ -53,7 +53,7 @@ $(INSTALLED): pyproject.toml
 
 $(QUICK)/.installed: pyproject.toml
 	$(PYTHON) -m venv --clear $(QUICK)
-	$(QUICK)/bin/pip install --quiet --editable '.[train,tokens,test]'
+	$(QUICK)/bin/pip install --quiet --editable '.[train,tokens,export,test]'
 	touch $@
 
 $(AUDIT)/.installed:
