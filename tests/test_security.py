@@ -33,6 +33,7 @@ from l3ac_jax.errors import (
     TokenDatasetError,
     WeightsError,
 )
+from l3ac_jax.official.config import from_official_config
 from l3ac_jax.tokens.bitstream.files import save
 from l3ac_jax.tokens.dataset.index import read_index
 from l3ac_jax.weights.file import load_model_file
@@ -228,6 +229,29 @@ def test_brackets_without_end_are_one_clear_error(tmp_path):
     (tmp_path / "dataset.json").write_text("[" * 100_000)
     with pytest.raises(TokenDatasetError, match="is damaged"):
         read_index(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (".".join("a" * 5000) + " = 1", r"a\.a\.a\.\.\.: is nested too deeply"),
+        ("a = " + "9" * 5000, "is not valid TOML"),
+        ("a = " + "[" * 100_000, "is not valid TOML: it is nested too deeply"),
+    ],
+)
+def test_toml_that_python_stumbles_over_is_one_clear_error(text, message, tmp_path):
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_config(tmp_path / "a.toml")
+    with pytest.raises(ConfigError):
+        from_official_config(tmp_path / "a.toml")
+
+
+def test_a_word_that_toml_stumbles_over_is_a_word():
+    config = Path(__file__).parents[1] / "configs" / "smoke.toml"
+    for word in ("[" * 100_000, "9" * 5000):
+        with pytest.raises(ConfigError, match=r"model\.feature_dim"):
+            load_config(config, [f"--model.feature-dim={word}"])
 
 
 @pytest.mark.parametrize(

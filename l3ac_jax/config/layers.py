@@ -19,6 +19,7 @@ from l3ac_jax.errors import ConfigError
 Origins = dict[tuple[str, ...], str]
 COMMAND_LINE = "the command line"
 MOST_BYTES = 2**20  # of a file; `base` may name any, such as a device without end
+MOST_TABLES = 20  # in each other
 
 
 def read_layers(
@@ -32,7 +33,7 @@ def read_layers(
     """
     layers = _read_with_bases(path if base is None else base, alone)
     if base is not None:
-        changes = _read_toml(path, asked_by=None)
+        changes = read_toml(path, asked_by=None)
         changes.pop("base", None)
         layers.append((path, changes))
     merged: dict[str, Any] = {}
@@ -70,7 +71,7 @@ def _read_with_bases(path: Path, alone: bool) -> list[tuple[Path, dict[str, Any]
         if resolved in seen:
             chain = " -> ".join(str(step) for step in [*seen, resolved])
             raise ConfigError(f"{seen[0]}: base: the files are based on each other: {chain}")
-        table = _read_toml(path, asked_by=seen[-1] if seen else None)
+        table = read_toml(path, asked_by=seen[-1] if seen else None)
         seen.append(resolved)
         base = table.pop("base", None)
         layers.insert(0, (path, table))
@@ -87,7 +88,8 @@ def _read_with_bases(path: Path, alone: bool) -> list[tuple[Path, dict[str, Any]
         path = path.parent / base
 
 
-def _read_toml(path: Path, asked_by: Path | None) -> dict[str, Any]:
+def read_toml(path: Path, asked_by: Path | None = None) -> dict[str, Any]:
+    """What a TOML file says, however it came here. Raises ConfigError."""
     because = f" (named as base by {asked_by})" if asked_by else ""
     try:
         with path.open("rb") as file:
@@ -101,7 +103,9 @@ def _read_toml(path: Path, asked_by: Path | None) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}{because}") from None
     except RecursionError:
         raise ConfigError(f"{path}: is not valid TOML: it is nested too deeply{because}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ConfigError:
+        raise
+    except ValueError as error:  # of TOML, of UTF-8, and of integers with thousands of digits
         raise ConfigError(f"{path}: is not valid TOML: {error}{because}") from None
 
 
@@ -127,7 +131,7 @@ def _parse_overrides(words: Sequence[str]) -> Iterator[dict[str, Any]]:
 def _toml_value(text: str) -> Any:
     try:
         table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
     return table["value"] if len(table) == 1 else text
 
@@ -140,6 +144,8 @@ def _merge(
     prefix: tuple[str, ...] = (),
 ) -> None:
     """Lay `table` over `target`: tables are merged key by key, everything else is replaced."""
+    if len(prefix) > MOST_TABLES:
+        raise ConfigError(f"{origin}: {'.'.join(prefix[:3])}...: is nested too deeply")
     for key, value in table.items():
         where = (*prefix, key)
         origins[where] = origin

@@ -7,7 +7,6 @@ An official file holds `model_name`, `sample_rate`, `model_version` and a table 
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from l3ac_jax.config import CodecConfig, TPoolingConfig
+from l3ac_jax.config.layers import read_toml
 from l3ac_jax.config.model import TransformerConfig
 from l3ac_jax.errors import ConfigError
 
@@ -49,12 +49,7 @@ def from_official_config(source: str | os.PathLike[str] | Mapping[str, Any]) -> 
     """
     if isinstance(source, Mapping):
         return _translate(source, "official configuration")
-    path = Path(source)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    return _translate(content, str(path))
+    return _translate(read_toml(Path(source)), str(source))
 
 
 def to_official_config(

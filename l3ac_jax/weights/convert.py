@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 
 from l3ac_jax.config import PUBLISHED, ExperimentConfig, load_config, published_config
+from l3ac_jax.config.layers import read_toml
 from l3ac_jax.errors import ConfigError, WeightsError
 from l3ac_jax.official.config import from_official_config, is_official_config
 from l3ac_jax.official.weights import from_torch, to_torch
@@ -86,8 +86,8 @@ def read_any_config(name: str) -> ExperimentConfig:
     if name in PUBLISHED:
         return published_config(name)
     try:
-        content = tomllib.loads(Path(name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_toml(Path(name))
+    except ConfigError:
         content = {}  # load_config says what is wrong with it
     if is_official_config(content):
         return ExperimentConfig(model=from_official_config(name))
