@@ -32,7 +32,7 @@ def export():
 
 @pytest.fixture(autouse=True)
 def one_pass(monkeypatch):
-    """With tokens of 6 samples, a block of 1.2 s has 3,200 of them, and takes minutes to compile."""
+    """With tokens of 6 samples, a block of 1.2 s has 3,200, and takes minutes to compile."""
     monkeypatch.setattr(L3AC, "encodes_in_blocks", lambda codec, samples: False)
 
 
