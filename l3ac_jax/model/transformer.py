@@ -37,6 +37,11 @@ from l3ac_jax.model.streams import Flow, Stream, only_real
 LAYER_NORM_EPS = 1e-5
 STEP_BLOCK = 192
 """Frames of a step that attend at a time: each sees two windows and its block."""
+WRITTEN_OUT = 8
+"""Blocks of a step up to which each has instructions of its own; more are a loop.
+
+With windows of a few frames a step has hundreds, which would take minutes to compile.
+"""
 
 
 def feed_forward_width(features: int) -> int:
@@ -222,15 +227,34 @@ class LocalTransformer(Layer):
         x, done = only_real(stream), []
         table = None if self.position == "rotary" else self.position_bias(2 * self.window)
         block = min(self.window, STEP_BLOCK)
-        for start in range(0, x.shape[1], block):
-            part, real = x[:, start : start + block], stream.real[:, start : start + block]
-            seen, positions = see(state.positions, real, self.window)
+
+        def attend(
+            transformer: LocalTransformer, state: TransformerState, part: tuple[Array, Array]
+        ) -> tuple[TransformerState, Frames]:
+            frames, real = part
+            seen, positions = see(state.positions, real, transformer.window)
             rings = []
-            for layer, ring in zip(self.layer, state.rings, strict=True):
-                ring, part = layer.attend_step(ring, part, seen, table)
+            for layer, ring in zip(transformer.layer, state.rings, strict=True):
+                ring, frames = layer.attend_step(ring, frames, seen, table)
                 rings.append(ring)
-            state = TransformerState(positions, rings)
-            done.append(part)
+            return TransformerState(positions, rings), frames
+
+        batch, count, width = x.shape
+        whole = count // block if count > WRITTEN_OUT * block else 0
+        if whole:
+            parts = (
+                x[:, : whole * block].reshape(batch, whole, block, width),
+                stream.real[:, : whole * block].reshape(batch, whole, block),
+            )
+            loop = nn.scan(
+                attend, variable_broadcast="params", split_rngs={}, in_axes=1, out_axes=1
+            )
+            state, frames = loop(self, state, parts)
+            done.append(frames.reshape(batch, whole * block, width))
+        for start in range(whole * block, count, block):
+            here = slice(start, start + block)
+            state, frames = attend(self, state, (x[:, here], stream.real[:, here]))
+            done.append(frames)
         return state, stream._replace(frames=jnp.concatenate(done, axis=1))
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import l3ac_jax
-from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.config import load_config
 from l3ac_jax.evaluation.report import ClipScores, Codec, Interval, Report, Summary, write_report
 from l3ac_jax.model.params import parameter_count
@@ -28,12 +27,6 @@ def export():
     sys.modules["export"] = module  # where its dataclass looks for the names of types
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture(autouse=True)
-def one_pass(monkeypatch):
-    """With tokens of 6 samples, a block of 1.2 s has 3,200, and takes minutes to compile."""
-    monkeypatch.setattr(L3AC, "encodes_in_blocks", lambda codec, samples: False)
 
 
 def evaluation(folder: Path, **changes) -> Path:

@@ -30,7 +30,12 @@ from l3ac_jax.model.layers import (
 from l3ac_jax.model.reach import Span
 from l3ac_jax.model.streams import Flow, Stream
 from l3ac_jax.model.tpooling import TConv, TrendBranch
-from l3ac_jax.model.transformer import DecoderTransformer, EncoderTransformer, LocalTransformer
+from l3ac_jax.model.transformer import (
+    WRITTEN_OUT,
+    DecoderTransformer,
+    EncoderTransformer,
+    LocalTransformer,
+)
 from l3ac_jax.model.units import ConvUnit, LegacyUnit, UnitStack
 from tests.quick import QUICK_COMPILE
 
@@ -217,9 +222,9 @@ def test_reach_is_the_exact_receptive_field(case):
 
 def test_steps_of_any_size_equal_all_at_once(stepping):
     """NaN before and after the clip changes nothing; whose frames they are is said."""
-    _, apply, params, x, ratio, after, in_steps, _ = stepping
+    layer, apply, params, x, ratio, after, in_steps, _ = stepping
     whole = apply(params, x, None)
-    for size in (6, 30) if ratio < 1 else (1, 7):
+    for size in (*((6, 30) if ratio < 1 else (1, 7)), *long_steps(layer)):
         found, real = in_steps(params, x, size)
         # Of the encoder transformers with their parameters moved, values reach 9.
         np.testing.assert_allclose(found, whole, rtol=1e-4, atol=1e-4, err_msg=f"steps of {size}")
@@ -233,18 +238,39 @@ def test_gradients_of_steps_are_those_of_all_at_once(stepping):
     layer, _, params, x, _, _, _, traced = stepping
     if isinstance(layer, Encoder | Decoder | EncoderTransformer | DecoderTransformer):
         return  # chains of the others, whose gradients take a minute to compile
-    x, size = x[:, :18], 12
+    x = x[:, :18]
 
     def loss(outputs):
         return jnp.sum(jnp.sin(outputs))
 
     whole = jit(jax.grad(lambda params, x: loss(layer.apply(params, x, None)), argnums=(0, 1)))
-    stepped = jit(jax.grad(lambda params, x: loss(traced(params, x, size)[0]), argnums=(0, 1)))
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
-        stepped(params, x),
-        whole(params, x),
-    )
+    expected = whole(params, x)
+    for size in (12, *long_steps(layer)):
+        stepped = jax.grad(lambda params, x, n=size: loss(traced(params, x, n)[0]), argnums=(0, 1))
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
+            jit(stepped)(params, x),
+            expected,
+        )
+
+
+def long_steps(layer) -> tuple[int, ...]:
+    """A step of more blocks than are written out, and a bit."""
+    return ((WRITTEN_OUT + 1) * layer.window + 2,) if isinstance(layer, LocalTransformer) else ()
+
+
+def test_a_step_of_many_windows_is_no_longer_a_program():
+    """Windows of a few frames are for ablations: a block of 1.2 s has hundreds of them."""
+    layer = LocalTransformer(8, 2, 2)
+    state, _ = layer.apply({}, Flow(1, 8), method="start")
+
+    def lines(frames):
+        x, real = jnp.zeros((1, frames, 8)), jnp.ones((1, frames), bool)
+        params = jax.eval_shape(lambda: layer.init(jax.random.key(0), x, None))
+        step = jit(lambda p, s: layer.apply(p, s, Stream(x, real), method="step"))
+        return step.lower(params, state).as_text().count("\n")
+
+    assert lines(400) < 1.1 * lines(20)
 
 
 def test_the_lag_is_the_least_possible(stepping):
