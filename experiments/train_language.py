@@ -1,5 +1,6 @@
 r"""Train a language model over a codec's tokens; run again, it goes on where it left off.
 
+    mkdir -p runs
     l3ac-jax tokens recordings runs/tokens --model stream
     python experiments/train_language.py configs/language.toml --run-dir runs/language \
         --data.train '["runs/tokens"]' --data.evaluation '["runs/held-out-tokens"]'

@@ -61,14 +61,15 @@ def judged(
         kind: [of_audio(c.audio, sample_rate) for c in recorded.continuations]
         for kind, of_audio in _features(voices).items()
     }
-    voice = [_mean_voice(prompt, sample_rate) for prompt in prompts] if voices else None
+    voice = [learned.voice(prompt, sample_rate) for prompt in prompts] if voices else None
     found = []
     for way in ways:
         rows = [_scores(c, sample_rate, levels) for c in way.continuations]
         if voice is not None:
             for row, continuation, own in zip(rows, way.continuations, voice, strict=True):
                 row["dnsmos"] = learned.dnsmos(continuation.audio, sample_rate)
-                row["similarity"] = _cosine(own, _mean_voice(continuation.audio, sample_rate))
+                new = learned.voice(continuation.audio, sample_rate)
+                row["similarity"] = np.nan if own is None or new is None else float(own @ new)
         distances = {}
         for kind, of_audio in _features(voices).items():
             if way is recorded:
@@ -103,14 +104,3 @@ def _scores(
         "entropy": generated.level_entropy(continuation.tokens, levels),
         **scores,
     }
-
-
-def _mean_voice(audio: Audio, sample_rate: int) -> Float[np.ndarray, " features"] | None:
-    windows = learned.voice_windows(audio, sample_rate)
-    return windows.mean(axis=0) if len(windows) else None
-
-
-def _cosine(first: np.ndarray | None, second: np.ndarray | None) -> float:
-    if first is None or second is None:
-        return np.nan
-    return float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))
