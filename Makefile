@@ -48,7 +48,7 @@ $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --editable '.[torch,train,scores,music,tokens,cluster,export,dev]'
+	$(BIN)/pip install --quiet --editable '.[torch,train,scores,music,references,tokens,cluster,export,dev]'
 	touch $@
 
 $(QUICK)/.installed: pyproject.toml

@@ -23,8 +23,10 @@ class EvaluationOptions:
     inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL... DATA")]
     """Names, model folders or files, or training runs; then a folder of audio files, or a file."""
     references: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CODEC")] = ()
-    """Other codecs beside the models: opus and codec2, each at its rates nearest to the models',
-    opus:RATE (bit/s) or codec2:MODE. They need opus-tools and codec2 installed."""
+    """Other codecs beside the models, each at its rates nearest to the models' or at one that is
+    named: opus, opus:RATE, codec2, codec2:MODE (opus-tools and codec2 installed); encodec, dac,
+    mimi, snac, with :RATE, and with @WEIGHTS of a folder or hub repository, as
+    dac:3@descript/dac_44khz (the extra `references`). Rates are in bit/s, below 450 in kbit/s."""
     clips: int | None = None
     """At most so many clips, drawn from the domains in turn."""
     seed: int = 0
@@ -50,8 +52,9 @@ class EvaluationOptions:
     def codecs(self) -> list[CodecUnderTest]:
         """The models, then the references. Raises what `get_model` and `nearest_references` do."""
         from l3ac_jax.codec.pretrained import get_model
-        from l3ac_jax.evaluation.codecs import NeuralCodec, nearest_references
+        from l3ac_jax.evaluation.codecs import NeuralCodec
         from l3ac_jax.evaluation.evaluate import scoring_rate
+        from l3ac_jax.evaluation.references import nearest_references
         from l3ac_jax.system.compilation import keep_compiled_programs
 
         keep_compiled_programs()

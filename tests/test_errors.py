@@ -19,9 +19,9 @@ from l3ac_jax.data.corpora import find_recordings
 from l3ac_jax.data.dataset import read_dataset_info
 from l3ac_jax.data.prepare import prepare
 from l3ac_jax.data.recordings import Cut, Recording, read_pieces
-from l3ac_jax.evaluation.codecs import nearest_references
 from l3ac_jax.evaluation.comparison import measured_rows
 from l3ac_jax.evaluation.listening_page import write_listening_page
+from l3ac_jax.evaluation.references import nearest_references
 from l3ac_jax.evaluation.report import Report, read_report, write_report
 from l3ac_jax.model.enhance import EnhanceBlock
 from l3ac_jax.model.streams import Flow

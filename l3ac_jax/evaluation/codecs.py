@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,12 +24,14 @@ from l3ac_jax.evaluation.report import Codec
 
 __all__ = [
     "CODEC2_MODES",
+    "OPUS_HIGHEST",
+    "OPUS_LOWEST",
     "Codec2",
     "CodecUnderTest",
     "Coded",
     "NeuralCodec",
     "Opus",
-    "nearest_references",
+    "codec2_bitrate",
 ]
 
 Audio = Float[np.ndarray, " time"]
@@ -127,7 +128,7 @@ class Codec2:
         self._mode = mode
         self._programs = _programs("codec2", "c2enc", "c2dec")
         self.info = Codec(
-            name=f"Codec 2 {mode}", kind="codec2", bitrate=_codec2_rate(mode), sample_rate=16000
+            name=f"Codec 2 {mode}", kind="codec2", bitrate=codec2_bitrate(mode), sample_rate=16000
         )
         self.identity = f"codec2 {mode} delay {CODEC2_DELAY[mode]}"
 
@@ -188,35 +189,8 @@ class Opus:
         return Coded(np.pad(decoded, (0, rest))[: len(audio)], bits)
 
 
-def nearest_references(
-    words: Sequence[str], bitrates: Sequence[float], sample_rate: int = 16000
-) -> list[CodecUnderTest]:
-    """The codecs that `words` name: "opus:12000", "codec2:3200", or "opus" and "codec2" alone, at
-    their nearest rates to each of `bitrates`. Opus takes audio at `sample_rate`, Codec 2 speech at
-    16 kHz whatever it is. Raises ReferenceCodecError.
-    """
-    wanted: dict[str, CodecUnderTest] = {}
-    for word in words:
-        kind, colon, rate = word.partition(":")
-        if kind == "codec2":
-            modes = [rate] if colon else [_nearest_mode(b) for b in bitrates]
-            codecs: list[CodecUnderTest] = [Codec2(mode) for mode in modes]
-        elif kind == "opus" and (not colon or rate.isdecimal()):
-            nearest = [min(max(OPUS_LOWEST, round(b)), OPUS_HIGHEST) for b in bitrates]
-            codecs = [Opus(b, sample_rate) for b in ([int(rate)] if colon else nearest)]
-        else:
-            raise ReferenceCodecError(
-                f"{word}: reference codecs are opus, opus:RATE (bit/s), codec2 and codec2:MODE"
-            )
-        wanted |= {codec.info.name: codec for codec in codecs}
-    return list(wanted.values())
-
-
-def _nearest_mode(bitrate: float) -> str:
-    return min(CODEC2_MODES, key=lambda mode: abs(_codec2_rate(mode) - bitrate))
-
-
-def _codec2_rate(mode: str) -> float:
+def codec2_bitrate(mode: str) -> float:
+    """bit/s of one of CODEC2_MODES."""
     bits, samples = CODEC2_MODES[mode]
     return bits * CODEC2_RATE / samples
 

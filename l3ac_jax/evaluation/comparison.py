@@ -14,7 +14,7 @@ from l3ac_jax.config import CodecConfig, published_config
 from l3ac_jax.errors import ComparisonError
 from l3ac_jax.evaluation.complexity import products, resolve_config
 from l3ac_jax.evaluation.published import published_points
-from l3ac_jax.evaluation.report import Codec, Interval, Report, read_report
+from l3ac_jax.evaluation.report import CODEC_TITLES, Codec, Interval, Report, read_report
 from l3ac_jax.system.files import complete_file
 
 __all__ = [
@@ -28,6 +28,8 @@ __all__ = [
 
 SCORES = ("pesq", "stoi")
 """What the published figures have, by its names in `report.METRICS`."""
+
+QUANTIZERS = {"l3ac": "one", **dict.fromkeys(("encodec", "dac", "mimi", "snac"), "several")}
 
 # As in the published figures.
 COUNTED_SECONDS = 10.0
@@ -132,13 +134,13 @@ def _measured_row(
     scores = report.summary(codec.name, domain).scores
     return ComparisonRow(
         measured=True,
-        codec={"l3ac": "L3AC", "opus": "Opus", "codec2": "Codec 2"}[codec.kind],
+        codec=CODEC_TITLES[codec.kind],
         point=point,
         bitrate=codec.bitrate,
         scores={metric: scores[metric] for metric in SCORES if metric in scores},
         gmac=_complexity(codec),
         gmac_published=None,
-        quantizers="one" if codec.kind == "l3ac" else None,
+        quantizers=QUANTIZERS.get(codec.kind),
         test_set=f"{report.data}, {domain}",
         source=str(path),
     )

@@ -17,6 +17,7 @@ from l3ac_jax.system.files import complete_file
 
 __all__ = [
     "ALL",
+    "CODEC_TITLES",
     "METRICS",
     "REPORT_FILE",
     "ClipScores",
@@ -78,6 +79,18 @@ METRICS = {
 each second of audio."""
 
 
+CODEC_TITLES = {
+    "l3ac": "L3AC",
+    "opus": "Opus",
+    "codec2": "Codec 2",
+    "encodec": "EnCodec",
+    "dac": "DAC",
+    "mimi": "Mimi",
+    "snac": "SNAC",
+}
+"""What codecs are called, by their kind."""
+
+
 class _Record(BaseModel, frozen=True, extra="forbid"):
     pass
 
@@ -85,17 +98,19 @@ class _Record(BaseModel, frozen=True, extra="forbid"):
 class Codec(_Record, frozen=True):
     """What was evaluated; `levels` are those of its quantizer's dimensions.
 
-    `bitrate` is nominal for "l3ac" and "codec2"; for "opus" it is that of its packets, measured.
+    `bitrate` is nominal, but for "opus" that of its packets, measured. `delay_ms` is by how much
+    its output was late, which was found by correlation and removed.
     """
 
     name: str
-    kind: Literal["l3ac", "opus", "codec2"]
+    kind: Literal["l3ac", "opus", "codec2", "encodec", "dac", "mimi", "snac"]
     bitrate: float
     sample_rate: int
     frame_rate: float | None = None
     codebook_size: int | None = None
     parameters: int | None = None
     levels: tuple[int, ...] = ()
+    delay_ms: float = 0.0
 
 
 class ClipScores(_Record, frozen=True):

@@ -24,6 +24,9 @@ def _table(report: Report, domain: str) -> Table:
     for part in parts:
         table.add_column(part.codec, justify="right", overflow="fold")
     table.add_row("bit/s", *(f"{report.codec(part.codec).bitrate:.0f}" for part in parts))
+    delays = [report.codec(part.codec).delay_ms for part in parts]
+    if any(delays):
+        table.add_row("delay, removed (ms)", *(f"{delay:.1f}" if delay else "" for delay in delays))
     for name in METRICS:
         cells = [_cell(name, part) for part in parts]
         if any(cells):

@@ -11,7 +11,7 @@ from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.codec.pretrained import get_model
 from l3ac_jax.errors import ReferenceCodecError
-from l3ac_jax.evaluation.codecs import CODEC2_MODES, Codec2, NeuralCodec, Opus, nearest_references
+from l3ac_jax.evaluation.codecs import CODEC2_MODES, Codec2, NeuralCodec, Opus
 from l3ac_jax.evaluation.ogg import payload_bytes
 from l3ac_jax.metrics.speech import stoi
 from tests.conftest import FIXTURES
@@ -80,7 +80,7 @@ def test_what_is_no_ogg_file_is_refused():
 @needs_opus
 @pytest.mark.parametrize(("rate", "taken"), [(16000, 16000), (24000, 24000), (44100, 48000)])
 def test_opus_takes_the_rate_of_the_models(rate, taken, clip):
-    (opus,) = nearest_references(["opus:24000"], [], rate)
+    opus = Opus(24000, rate)
     assert opus.info.sample_rate == taken
     seconds = np.arange(taken) / taken
     tone = np.float32(0.3 * np.sin(2 * np.pi * 0.4 * taken * seconds) * np.hanning(taken))
@@ -88,32 +88,6 @@ def test_opus_takes_the_rate_of_the_models(rate, taken, clip):
         decoded = opus.code(tone).decoded
         assert decoded.shape == tone.shape
         assert decoded.std() == pytest.approx(tone.std(), rel=0.2)
-
-
-@needs_codec2
-@needs_opus
-def test_nearest_rates_are_chosen_once_each():
-    codecs = nearest_references(["codec2", "opus", "codec2:3200"], [2988.6, 998.2, 748.6])
-    assert [codec.info.name for codec in codecs] == [
-        "Codec 2 3200",
-        "Codec 2 1200",
-        "Codec 2 700C",
-        "Opus 6k",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        ("mp3", "mp3: reference codecs are opus, opus:RATE"),
-        ("codec2:3000", "codec2:3000: the modes of Codec 2 are 3200, 2400"),
-        ("opus:fast", "opus:fast: reference codecs are"),
-        ("opus:3000", "opus:3000: opusenc takes 6000 to 256000 bit/s"),
-    ],
-)
-def test_unknown_references_are_named(word, message):
-    with pytest.raises(ReferenceCodecError, match=message):
-        nearest_references([word], [1000])
 
 
 def test_programs_that_are_missing_are_named(monkeypatch):
