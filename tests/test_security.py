@@ -8,6 +8,7 @@ left between them. docs/security.md says the whole.
 import ast
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -193,6 +194,39 @@ for path in sorted(Path(sys.argv[1]).glob("*.safetensors")):
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.split()) == len(ABSURD)
+
+
+def test_a_large_file_of_another_network_is_not_read(tmp_path, monkeypatch):
+    """64 GiB that are nowhere: a file with a hole."""
+    config = SMALL_CONFIGS["baseline"].model_dump(mode="json")
+    count = CodecConfig.model_validate(config).layer_count
+    size = 2**36
+    header = {"__metadata__": {"l3ac_jax": json.dumps(config)}}
+    header |= {str(n): {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(count)}
+    header["large"] = {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}
+    path = tmp_path / "model.safetensors"
+    with path.open("wb") as file:
+        file.write(safetensors(json.dumps(header).encode()))
+        file.truncate(file.tell() + size)
+    with pytest.raises(WeightsError, match="does not fit its configuration:[^$]*unexpected: "):
+        load_model_file(path)
+
+
+def test_chunks_larger_than_their_arrays_are_not_read(model_folder, tmp_path):
+    """Memory for a chunk is taken whole: one of 4 TB would end the process."""
+    import tensorstore
+
+    folder = tmp_path / "model"
+    shutil.copytree(model_folder, folder)
+    (folder / "params.sha256").unlink()  # as a stranger could have written it anew
+    base = {"driver": "file", "path": f"{folder / 'params'}/"}
+    store = tensorstore.KvStore.open({"driver": "ocdbt", "base": base}).result()
+    name = next(key for key in store.list().result() if key.endswith(b"bias/.zarray"))
+    array = json.loads(store.read(name).result().value)
+    array["chunks"] = [10**12]
+    store.write(name, json.dumps(array).encode()).result()
+    with pytest.raises(WeightsError, match=r"bias: in chunks of \(1000000000000,\)"):
+        load_model(folder)
 
 
 # Models: other files.

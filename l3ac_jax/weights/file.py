@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 import numpy as np
 from pydantic import ValidationError
 
@@ -27,6 +28,9 @@ __all__ = ["ENDING", "Precision", "check_model_file", "load_model_file", "save_m
 ENDING = ".safetensors"
 METADATA_KEY = "l3ac_jax"
 CHECKSUM_KEY = "l3ac_jax_sha256"  # earlier files have none
+
+# What safetensors calls the types that become float32 here.
+FLOATS = {"F16", "F32", "F64"}
 
 Precision = Literal["float16", "float32"]
 
@@ -86,25 +90,40 @@ def load_model_file(
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+            config = _config(path, metadata)
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            # Before any array is read: what a stranger's file holds may be as large as the file.
+            _check_arrays(path, config, slices, trusted)
+            stored = {name: file.get_tensor(name) for name in slices}
+    except (SafetensorError, OSError, TypeError) as error:
         raise WeightsError(f"{path}: not a complete safetensors file: {error}") from error
-    config = _config(path, metadata)
     if (
         metadata.get(CHECKSUM_KEY, expected := _checksum(metadata[METADATA_KEY], stored))
         != expected
     ):
         raise WeightsError(f"{path}: not as it was saved: its check sum is another one")
-    wrong = [name for name, array in stored.items() if array.dtype.kind != "f"]
-    arrays = {name: array.astype(np.float32) for name, array in stored.items()}
-    problems = [f"{name}: {stored[name].dtype}, not a floating-point type" for name in wrong]
-    if (layers := config.layer_count) > len(stored):  # before any is traced
-        raise WeightsError(f"{path}: has {len(stored)} arrays for a network of {layers} layers")
+    return config, unflatten({name: array.astype(np.float32) for name, array in stored.items()})
+
+
+def _check_arrays(
+    path: Path, config: CodecConfig, slices: Mapping[str, Any], trusted: bool
+) -> None:
+    if (layers := config.layer_count) > len(slices):  # before any is traced
+        raise WeightsError(f"{path}: has {len(slices)} arrays for a network of {layers} layers")
+    types = {name: part.get_dtype() for name, part in slices.items()}
+    problems = [
+        f"{name}: {kind}, not a floating-point type of NumPy"
+        for name, kind in types.items()
+        if kind not in FLOATS
+    ]
     if not trusted:
-        problems += mismatches(arrays, expected_params(config))
+        shapes = {
+            name: jax.ShapeDtypeStruct(part.get_shape(), np.float32)
+            for name, part in slices.items()
+        }
+        problems += mismatches(shapes, expected_params(config))
     if problems:
         raise WeightsError(f"{path}: does not fit its configuration:{in_words(problems)}")
-    return config, unflatten(arrays)
 
 
 def _checksum(config: str, arrays: Mapping[str, np.ndarray]) -> str:

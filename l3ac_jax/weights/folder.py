@@ -154,7 +154,7 @@ def _load_arrays(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
             if metadata is None:
                 raise ValueError("what it holds cannot be read")
             description = metadata.tree
-            problems = mismatches(flatten(description), expected)
+            problems = mismatches(flatten(description), expected) + _oversized(description)
             if not problems:
                 # NumPy targets: restored without the devices that it was written on.
                 targets = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), description)
@@ -164,6 +164,20 @@ def _load_arrays(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
     if problems:
         raise WeightsError(f"{path}: does not fit the configuration:{in_words(problems)}")
     return arrays
+
+
+def _oversized(description: Any) -> list[str]:
+    """Arrays in chunks larger than they are: memory for a chunk is taken whole, before it is read."""
+    return [
+        f"{leaf.name}: in chunks of {tuple(leaf.storage.chunk_shape)}"
+        for leaf in jax.tree.leaves(description)
+        if leaf.storage is not None
+        and leaf.storage.chunk_shape is not None
+        and any(
+            chunk > max(1, size)
+            for chunk, size in zip(leaf.storage.chunk_shape, leaf.shape, strict=True)
+        )
+    ]
 
 
 def _first_line(error: Exception) -> str:

@@ -11,10 +11,21 @@ from pathlib import Path
 
 from l3ac_jax.errors import DownloadError, ModelNotFoundError, UploadError
 
-__all__ = ["MODEL_FILE", "PREFIX", "check_repository", "download_model", "push_folder"]
+__all__ = [
+    "LARGEST_FILE",
+    "MODEL_FILE",
+    "PREFIX",
+    "check_repository",
+    "check_size",
+    "download_model",
+    "push_folder",
+]
 
 PREFIX = "hf://"
 MODEL_FILE = "model.safetensors"
+LARGEST_FILE = 2**31
+"""Bytes of a file that is downloaded: those of 500 million parameters in single precision."""
+
 _PART = r"[A-Za-z0-9][\w.-]{0,95}"
 # The cache has a file for each revision, under its name: one with ".." would be put elsewhere.
 _NAME = re.compile(rf"(?P<repository>{_PART}/{_PART})(@(?P<revision>{_PART}(/{_PART})*))?")
@@ -44,8 +55,11 @@ def download_model(name: str) -> Path:
     where = {"repo_id": found["repository"], "filename": MODEL_FILE, "revision": found["revision"]}
     try:
         # The download itself would retry for half a minute before it says that it is offline.
-        huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(**where))
+        metadata = huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(**where))
+        check_size(f"{name}: {MODEL_FILE}", metadata.size)
         return Path(huggingface_hub.hf_hub_download(**where))
+    except DownloadError:
+        raise
     except HfHubHTTPError as error:
         raise DownloadError(f"{name}: {MODEL_FILE} cannot be had: {_reason(error)}") from error
     # No network, offline mode, a full disk: each has its own exception in each version.
@@ -56,6 +70,14 @@ def download_model(name: str) -> Path:
             raise DownloadError(
                 f"{name}: is not in the cache and could not be downloaded ({_reason(error)})"
             ) from error
+
+
+def check_size(name: str, size: int | None) -> None:
+    """Raise DownloadError for a file of more than LARGEST_FILE bytes, before it is downloaded."""
+    if size is not None and size > LARGEST_FILE:
+        raise DownloadError(
+            f"{name} has {size:,} bytes; files of models have at most {LARGEST_FILE:,}"
+        )
 
 
 def push_folder(folder: Path, repository: str, private: bool = False) -> str:

@@ -104,7 +104,7 @@ def test_files_of_others_are_named(path, tmp_path):
     name = next(iter(arrays))
     earlier = {"l3ac_jax": metadata["l3ac_jax"]}  # without a check sum
     save_file(arrays | {name: np.zeros(1, np.int32)}, foreign, earlier)
-    with pytest.raises(WeightsError, match=f"{name}: int32, not a floating-point type"):
+    with pytest.raises(WeightsError, match=f"{name}: I32, not a floating-point type"):
         load_model_file(foreign)
 
 

@@ -94,6 +94,16 @@ def test_what_cannot_be_had_is_said(hub, monkeypatch):
         download_model(NAME)
 
 
+def test_a_file_that_is_too_large_is_not_downloaded(hub, published, monkeypatch):
+    folder, *_ = published
+    size = len(hub.files[serve(hub, folder)])
+    monkeypatch.setattr("l3ac_jax.weights.repositories.LARGEST_FILE", size)
+    l3ac_jax.get_model(NAME)
+    monkeypatch.setattr("l3ac_jax.weights.repositories.LARGEST_FILE", size - 1)
+    with pytest.raises(DownloadError, match=f"{NAME}: {MODEL_FILE} has {size:,} bytes; files"):
+        l3ac_jax.get_model(NAME)
+
+
 def test_what_a_repository_holds_is_not_trusted(hub):
     hub.files[f"/{REPOSITORY}/resolve/main/{MODEL_FILE}"] = b"something else"
     with pytest.raises(WeightsError, match="not a complete safetensors file"):
