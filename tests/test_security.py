@@ -208,7 +208,7 @@ def test_a_large_file_of_another_network_is_not_read(tmp_path, monkeypatch):
     with path.open("wb") as file:
         file.write(safetensors(json.dumps(header).encode()))
         file.truncate(file.tell() + size)
-    with pytest.raises(WeightsError, match="does not fit its configuration:[^$]*unexpected: "):
+    with pytest.raises(WeightsError, match=r"does not fit its configuration:\n.*missing"):
         load_model_file(path)
 
 

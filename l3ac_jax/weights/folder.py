@@ -167,7 +167,7 @@ def _load_arrays(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _oversized(description: Any) -> list[str]:
-    """Arrays in chunks larger than they are: memory for a chunk is taken whole, before it is read."""
+    """Arrays in chunks larger than they are: memory for a chunk is taken before it is read."""
     return [
         f"{leaf.name}: in chunks of {tuple(leaf.storage.chunk_shape)}"
         for leaf in jax.tree.leaves(description)
