@@ -56,7 +56,7 @@ class Encodec:
     def __init__(self, weights: str):
         from transformers import EncodecModel
 
-        self._model: Any = EncodecModel.from_pretrained(weights).eval()
+        self._model = _pretrained(EncodecModel, weights)
         config = self._model.config
         _mono(config.audio_channels)
         self._kilobits = {1000 * kilobits: kilobits for kilobits in config.target_bandwidths}
@@ -81,7 +81,7 @@ class Dac:
     def __init__(self, weights: str):
         from transformers import DacModel
 
-        self._model: Any = DacModel.from_pretrained(weights).eval()
+        self._model = _pretrained(DacModel, weights)
         config = self._model.config
         self.sample_rate = config.sampling_rate
         self.bits_per_code = float(np.log2(config.codebook_size))
@@ -107,7 +107,7 @@ class Mimi:
     def __init__(self, weights: str):
         from transformers import MimiModel
 
-        self._model: Any = MimiModel.from_pretrained(weights).eval()
+        self._model = _pretrained(MimiModel, weights)
         config = self._model.config
         _mono(config.audio_channels)
         self.sample_rate = config.sampling_rate
@@ -231,6 +231,16 @@ def load_published(word: str, kind: Kind, weights: str | None) -> tuple[str, Net
                 f"{word}: the weights {name} cannot be loaded: {reason} "
                 f"({kind}@FOLDER takes them from a folder)"
             ) from error
+
+
+def _pretrained(model: Any, weights: str) -> Any:
+    """A model of `transformers`, which itself takes random numbers for what weights lack."""
+    loaded, info = model.from_pretrained(weights, output_loading_info=True)
+    if lacking := sorted(info["missing_keys"]) + sorted(info["mismatched_keys"]):
+        raise ReferenceCodecError(
+            f"{len(lacking)} arrays are missing or of another shape: {lacking[0]}"
+        )
+    return loaded.eval()
 
 
 def _padded(audio: torch.Tensor, hop: int) -> torch.Tensor:

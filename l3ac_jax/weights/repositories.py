@@ -16,7 +16,6 @@ __all__ = [
     "MODEL_FILE",
     "PREFIX",
     "check_repository",
-    "check_size",
     "download_model",
     "push_folder",
 ]
@@ -56,7 +55,7 @@ def download_model(name: str) -> Path:
     try:
         # The download itself would retry for half a minute before it says that it is offline.
         metadata = huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(**where))
-        check_size(f"{name}: {MODEL_FILE}", metadata.size)
+        _check_size(f"{name}: {MODEL_FILE}", metadata.size)
         return Path(huggingface_hub.hf_hub_download(**where))
     except DownloadError:
         raise
@@ -70,14 +69,6 @@ def download_model(name: str) -> Path:
             raise DownloadError(
                 f"{name}: is not in the cache and could not be downloaded ({_reason(error)})"
             ) from error
-
-
-def check_size(name: str, size: int | None) -> None:
-    """Raise DownloadError for a file of more than LARGEST_FILE bytes, before it is downloaded."""
-    if size is not None and size > LARGEST_FILE:
-        raise DownloadError(
-            f"{name} has {size:,} bytes; files of models have at most {LARGEST_FILE:,}"
-        )
 
 
 def push_folder(folder: Path, repository: str, private: bool = False) -> str:
@@ -99,6 +90,14 @@ def push_folder(folder: Path, repository: str, private: bool = False) -> str:
             "right to write: `hf auth login`, or $HF_TOKEN"
         ) from error
     return str(address)
+
+
+def _check_size(name: str, size: int | None) -> None:
+    """Raise DownloadError for a file of more than LARGEST_FILE bytes, before it is downloaded."""
+    if size is not None and size > LARGEST_FILE:
+        raise DownloadError(
+            f"{name} has {size:,} bytes; files of models have at most {LARGEST_FILE:,}"
+        )
 
 
 def _reason(error: BaseException) -> str:

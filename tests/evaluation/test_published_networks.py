@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.errors import MissingPackageError, ReferenceCodecError
@@ -153,6 +154,23 @@ def test_a_rate_is_chosen_by_name(made):
 def test_weights_that_are_not_there_are_one_clear_line(kind, tmp_path):
     with pytest.raises(ReferenceCodecError, match=f"{kind}:3@.*: the weights .* cannot be loaded"):
         nearest_references([f"{kind}:3@{tmp_path / 'nothing'}"], [3000])
+
+
+@pytest.mark.parametrize("kind", ["encodec", "dac", "mimi"])
+def test_weights_that_are_not_whole_are_not_filled_with_random_numbers(kind, made, tmp_path):
+    folder, _ = made[kind]
+    arrays = load_file(folder / "model.safetensors")
+    del arrays[sorted(arrays)[0]]
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    save_file(arrays, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ReferenceCodecError, match=r"cannot be loaded: 1 arrays are missing"):
+        nearest_references([f"{kind}@{tmp_path}"], [1000])
+
+
+def test_weights_of_another_codec_are_refused(made):
+    folder, _ = made["dac"]
+    with pytest.raises(ReferenceCodecError, match=r"encodec@.*: the weights .* cannot be loaded"):
+        nearest_references([f"encodec@{folder}"], [1000])
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch):
