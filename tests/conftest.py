@@ -92,10 +92,11 @@ def as_for_a_user(monkeypatch):
     """What is compiled for the first time from now on is compiled as it is for a user."""
     from l3ac_jax.codec import programs
     from l3ac_jax.system.compilation import product_options
+    from tests.quick import GIVEN_FLAGS
 
     programs.forget_programs()
     monkeypatch.setattr(programs, "product_options", product_options)
-    monkeypatch.delenv("XLA_FLAGS")
+    monkeypatch.setenv("XLA_FLAGS", " ".join(GIVEN_FLAGS))
     yield
     programs.forget_programs()
 

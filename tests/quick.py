@@ -1,5 +1,6 @@
 """What tests share that compile much and compute little."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,12 @@ from l3ac_jax.system.compilation import quick_compilation
 
 # A quarter of the time, the same program.
 QUICK_COMPILE = quick_compilation()
-# The same for a process of its own, as XLA_FLAGS.
-QUICK_FLAGS = " ".join(f"--{name}={str(value).lower()}" for name, value in QUICK_COMPILE.items())
+# The same for a process of its own, as XLA_FLAGS, beside those that the tests were started with
+# (--xla_cpu_max_isa=AVX2, for instance, which changes what is found in the cache).
+GIVEN_FLAGS = os.environ.get("XLA_FLAGS", "").split()
+QUICK_FLAGS = " ".join(
+    [*GIVEN_FLAGS, *(f"--{name}={str(value).lower()}" for name, value in QUICK_COMPILE.items())]
+)
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -49,6 +49,10 @@ class DecoderConfig(Table, frozen=True):
 
     `norm_statistics` are those of the norms of the pooled views: over the whole clip, as published,
     over what came so far ("running"), or "none", without such norms.
+
+    `upsampling` is "linear", as published, "nearest" (each frame so many times), or "transposed" (a
+    transposed convolution whose kernel is as wide as its stride). The last two wait for no frame;
+    the last one has more parameters than the others.
     """
 
     rates: Widths
@@ -56,6 +60,7 @@ class DecoderConfig(Table, frozen=True):
     depths: Counts
     last_layer: Literal["legacy", "dilation", "plain"] = "legacy"
     norm_statistics: Literal["clip", "running", "none"] = "clip"
+    upsampling: Literal["linear", "nearest", "transposed"] = "linear"
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -18,12 +18,13 @@ from l3ac_jax.model import ops
 from l3ac_jax.model.activations import Snake
 from l3ac_jax.model.enhance import EnhanceBlock, Statistics
 from l3ac_jax.model.layer import Chain, Layer, Role, chain, step_all
-from l3ac_jax.model.layers import BlockOptions, Conv, Dense, LinearUpsample
+from l3ac_jax.model.layers import BlockOptions, Conv, Dense
 from l3ac_jax.model.norms import ChannelNorm
 from l3ac_jax.model.ops import Frames, Lengths, Signal
 from l3ac_jax.model.reach import Span
 from l3ac_jax.model.streams import Flow, State, Stream
 from l3ac_jax.model.units import ConvUnit, UnitStack
+from l3ac_jax.model.upsampling import LinearUpsample, NearestUpsample, SplitUpsample, Upsample
 
 ByStage = Sequence[Statistics | None]
 """Of each stage of the decoder; None where they are those of the frames at hand."""
@@ -36,7 +37,7 @@ MEMORY_SECONDS = 2.0
 
 
 class DecoderStage(Chain):
-    """ConvUnits, EnhanceBlock, then 1x1 convolution, linear upsampling and a norm."""
+    """ConvUnits, EnhanceBlock, then 1x1 convolution, upsampling and a norm."""
 
     channels: int
     depth: int
@@ -46,6 +47,7 @@ class DecoderStage(Chain):
     options: BlockOptions = BlockOptions()
     statistics: str = "clip"
     frame_rate: float = 1.0
+    upsampling: str = "linear"
 
     def setup(self):
         options = self.options
@@ -54,13 +56,23 @@ class DecoderStage(Chain):
             self.channels, self.tpooling, options, self.statistics, MEMORY_SECONDS * self.frame_rate
         )
         self.up = Dense(
-            self.features, folded=options.folded, role=Role.NORMALIZED, dtype=options.dtype
+            self.features * (self.factor if self.upsampling == "transposed" else 1),
+            folded=options.folded,
+            role=Role.NORMALIZED,
+            dtype=options.dtype,
         )
-        self.upsample = LinearUpsample(
-            self.factor, options.frames_ahead(options.stride // self.factor)
-        )
+        self.upsample = self._upsample()
         if options.use_norm:
             self.norm = ChannelNorm()
+
+    def _upsample(self) -> Upsample:
+        match self.upsampling:
+            case "nearest":
+                return NearestUpsample(self.factor)
+            case "transposed":
+                return SplitUpsample(self.factor)
+        ahead = self.options.frames_ahead(self.options.stride // self.factor)
+        return LinearUpsample(self.factor, ahead)
 
     @property
     def layers(self) -> list[Layer]:
@@ -98,6 +110,7 @@ class Decoder(Chain):
                 options.at_stride(stride),
                 config.norm_statistics,
                 self.sample_rate / stride,
+                config.upsampling,
             )
             for channels, depth, rate, features, stride in zip(
                 dims, config.depths, config.rates, dims[1:], strides, strict=False
@@ -173,7 +186,7 @@ class Decoder(Chain):
 
     @property
     def _cuts(self) -> list[int]:
-        return [0, *self._places(LinearUpsample)]
+        return [0, *self._places(Upsample)]
 
     @property
     def _blocks(self) -> list[int]:

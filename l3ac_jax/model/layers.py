@@ -22,7 +22,7 @@ from l3ac_jax.model import ops
 from l3ac_jax.model.layer import Kind, Layer, Role, Windowed
 from l3ac_jax.model.ops import Frames, Lengths
 from l3ac_jax.model.reach import Context, Span
-from l3ac_jax.model.streams import Flow, State, Stream, delayed, joined, recent
+from l3ac_jax.model.streams import Flow, State, Stream, delayed, recent
 
 kernel_init = nn.initializers.truncated_normal(stddev=0.02, lower=-100.0, upper=100.0)
 
@@ -251,45 +251,3 @@ class StridedConv(WeightNormed):
     def step(self, state: State, stream: Stream) -> tuple[State, Stream]:
         state, stream = delayed(state, stream)
         return state, Stream(self(stream.frames), stream.real[:, :: self.stride])
-
-
-class LinearUpsample(Layer):
-    """Linear interpolation to `factor` times the rate; multiplies `t` and `lengths` by it.
-
-    Half of a frame's `factor` frames lie beyond it. Those that `look_ahead` does not allow to see
-    come that much later: without any, frames lie between the frame before and the present one.
-    """
-
-    factor: int
-    look_ahead: int | float = math.inf
-    """in frames of the output"""
-
-    def __call__(self, x: Frames, lengths: Lengths = None) -> Float[Array, "b u c"]:
-        y = ops.linear_upsample(x, self.factor, lengths)
-        if self._late == 0:
-            return y
-        first = jnp.repeat(x[:, :1], self._late, axis=1)
-        return jnp.concatenate([first, y[:, : -self._late]], axis=1)
-
-    @property
-    def _future(self) -> int:
-        return int(min(self.factor // 2, self.look_ahead))
-
-    @property
-    def _late(self) -> int:
-        return self.factor // 2 - self._future
-
-    def reach(self, span: Span) -> Span:
-        return span.move(-self._late).before_linear_upsample(self.factor)
-
-    def start(self, flow: Flow) -> tuple[State, Flow]:
-        return recent(flow, 1, 1), flow._replace(lag=flow.lag * self.factor + self._future)
-
-    def step(self, state: State, stream: Stream) -> tuple[State, Stream]:
-        state, frames, real = joined(state, stream)
-        y = ops.upsample_between(frames, real, self.factor)
-        flags = jnp.repeat(real, self.factor, axis=1)[:, self.factor - self._future :]
-        return state, Stream(y, flags[:, : y.shape[1]])
-
-    def lengths_after(self, lengths: Lengths) -> Lengths:
-        return None if lengths is None else lengths * self.factor

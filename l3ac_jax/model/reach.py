@@ -39,6 +39,10 @@ class Span(NamedTuple):
             last if math.isinf(last) else math.ceil(last),
         )
 
+    def before_repeat(self, factor: int) -> "Span":
+        """The input frames of which these frames are copies or parts, `factor` of each."""
+        return Span(*(edge if math.isinf(edge) else edge // factor for edge in self))
+
 
 WHOLE_CLIP = Span(-math.inf, math.inf)
 

@@ -18,7 +18,7 @@ from l3ac_jax.config.model import TransformerConfig
 from l3ac_jax.errors import StreamingError
 from l3ac_jax.model import ops
 from l3ac_jax.model.layer import Chain, Layer, Role, chain
-from l3ac_jax.model.layers import LinearUpsample, PlainDense, StridedConv, absorb, by_rows, rounded
+from l3ac_jax.model.layers import PlainDense, StridedConv, absorb, by_rows, rounded
 from l3ac_jax.model.norms import ChannelNorm
 from l3ac_jax.model.ops import Frames, Lengths
 from l3ac_jax.model.ops.attention import Heads, causal_attention, causal_bias
@@ -33,6 +33,7 @@ from l3ac_jax.model.ops.ring_attention import (
 )
 from l3ac_jax.model.reach import Span
 from l3ac_jax.model.streams import Flow, Stream, only_real
+from l3ac_jax.model.upsampling import LinearUpsample
 
 LAYER_NORM_EPS = 1e-5
 STEP_BLOCK = 192

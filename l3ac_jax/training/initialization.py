@@ -29,15 +29,15 @@ def initial_params(config: CodecConfig, initialization: str, key: jax.Array) -> 
     - Decoder: 1/sqrt(inputs) for the kernels whose output is normalized. The smaller these are, the
       further a step of the optimizer turns them: of 7 weights that are 0.02, by 5 % at a learning
       rate of 1e-3.
-    - Every other channel of the decoder's depthwise kernels is `detrended`, and made larger. Linear
-      upsampling leaves of what is faster than its input only some 5 %, in the bends between its
-      straight pieces; these channels see nothing else. Without them a waveform is hardly learned
-      in the first thousand steps.
+    - Where upsampling is linear, every other channel of the decoder's depthwise kernels is
+      `detrended`, and made larger. It leaves of what is faster than its input only some 5 %, in the
+      bends between its straight pieces; these channels see nothing else. Without them a waveform is
+      hardly learned in the first thousand steps.
     """
     params = init_params(config, key)
     if initialization == "published":
         return params
-    leaves = flatten(params)
+    leaves, linear = flatten(params), config.decoder.upsampling == "linear"
     for path, located in layers_of(config).items():
         layer = located.layer
         if not isinstance(layer, WeightNormed) or not _is_scaled(path, layer):
@@ -47,7 +47,7 @@ def initial_params(config: CodecConfig, initialization: str, key: jax.Array) -> 
         kernel = kernel * (inputs**-0.5 / PUBLISHED_DEVIATION)
         if layer.role is Role.RESIDUAL:
             kernel = kernel * BRANCH_SHARE
-        if filters and located.inside(DecoderStage):
+        if linear and filters and located.inside(DecoderStage):
             kernel = kernel.at[:, 1::2].set(DETRENDED_GAIN * detrended(kernel[:, 1::2]))
         leaves[f"{path}/kernel"] = kernel
         norm = jnp.sqrt(jnp.square(kernel).sum(axis=tuple(range(kernel.ndim - 1))))

@@ -24,7 +24,6 @@ from l3ac_jax.model.layers import (
     BlockOptions,
     Conv,
     DepthwiseConv,
-    LinearUpsample,
     StridedConv,
 )
 from l3ac_jax.model.reach import Span
@@ -37,6 +36,7 @@ from l3ac_jax.model.transformer import (
     LocalTransformer,
 )
 from l3ac_jax.model.units import ConvUnit, LegacyUnit, UnitStack
+from l3ac_jax.model.upsampling import LinearUpsample, NearestUpsample, SplitUpsample
 from tests.quick import QUICK_COMPILE
 
 jit = partial(jax.jit, compiler_options=QUICK_COMPILE)
@@ -48,6 +48,12 @@ CONVNEXT_V2 = BlockOptions(grn="convnext_v2")
 CAUSAL, SOON = BlockOptions(look_ahead=0), BlockOptions(look_ahead=7)
 RUNNING, NO_NORM = ({"statistics": kind, "memory": 20.0} for kind in ("running", "none"))
 RUNNING_DECODER = DECODER.model_copy(update={"norm_statistics": "running"})
+
+
+def upsampled(kind):
+    return RUNNING_DECODER.model_copy(update={"upsampling": kind})
+
+
 # name: (layer, input channels or None for a waveform, output frames per input frame)
 LAYERS = {
     "conv": (Conv(3, 5), 4, 1),
@@ -56,6 +62,8 @@ LAYERS = {
     "strided conv": (StridedConv(5, 3), 4, 1 / 3),
     "linear upsample 2": (LinearUpsample(2), 4, 2),
     "linear upsample 5": (LinearUpsample(5), 4, 5),
+    "nearest upsample": (NearestUpsample(3), 4, 3),
+    "split upsample": (SplitUpsample(2), 4, 2),
     "conv unit": (ConvUnit(4), 4, 1),
     "conv unit that compares channels": (ConvUnit(4, CONVNEXT_V2), 4, 1),
     "legacy unit": (LegacyUnit(4, 3), 4, 1),
@@ -94,7 +102,9 @@ LAYERS = {
     "enhance block without norm": (EnhanceBlock(4, TPOOLING, SOON, **NO_NORM), 4, 1),
     "causal encoder": (Encoder(ENCODER, 8, TPOOLING, CAUSAL), None, 1 / 6),
     "encoder with some look-ahead": (Encoder(ENCODER, 8, TPOOLING, SOON), None, 1 / 6),
+    "causal decoder, nearest": (Decoder(upsampled("nearest"), TPOOLING, CAUSAL), 8, 6),
     "causal decoder": (Decoder(RUNNING_DECODER, TPOOLING, CAUSAL), 8, 6),
+    "causal decoder, transposed": (Decoder(upsampled("transposed"), TPOOLING, CAUSAL), 8, 6),
     "decoder with some look-ahead": (Decoder(RUNNING_DECODER, TPOOLING, SOON), 8, 6),
 }  # fmt: skip
 # What needs the whole clip, or all of its past in detail.
