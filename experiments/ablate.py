@@ -66,6 +66,8 @@ class Options:
     """Of the choice of recordings and of the confidence intervals."""
     metrics: tuple[str, ...] = ("pesq", "stoi", "estoi", "si_sdr", "mel", "usage")
     """Scores for the table and the figure; the files have all of them."""
+    music: bool = False
+    """Also the scores of music (the extra `music`), as evaluate.py has them."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Processes that score."""
 
@@ -172,10 +174,12 @@ def _evaluate_all(
 ) -> dict[AblationRun, Report]:
     from l3ac_jax.evaluation.ablation import evaluate_run
     from l3ac_jax.evaluation.evaluate import Settings
+    from l3ac_jax.evaluation.scoring import Extras
     from l3ac_jax.system.compilation import keep_compiled_programs
 
     keep_compiled_programs()
-    settings = Settings(workers=options.workers, seed=options.seed)
+    extras = Extras(music=options.music)
+    settings = Settings(workers=options.workers, extras=extras, seed=options.seed)
     reports: dict[AblationRun, Report] = {}
     for number, run in enumerate(runs, 1):
         with console.status("") as status:

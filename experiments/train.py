@@ -33,6 +33,7 @@ import tyro
 from l3ac_jax.cli.run import run_command
 from l3ac_jax.config import load_config
 from l3ac_jax.config.layers import split_overrides
+from l3ac_jax.errors import ArgumentError
 from l3ac_jax.system.memory import keep_freed_memory
 
 PROGRAM = "train.py"
@@ -53,6 +54,9 @@ class Options:
     fine_tune: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
     """Begin a new run with the parameters of a published model, a model folder or file, a
     checkpoint or another run."""
+    partly: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """With --fine-tune: layers that MODEL does not have in the same shapes begin at random, and are
+    named."""
     coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
     """Address of process 0, for several processes."""
     processes: int | None = None
@@ -67,6 +71,8 @@ class Options:
 
 def train(options: Options, overrides: list[str], is_command: bool) -> int:
     """Train; returns 0, or 128 + the signal that ended it."""
+    if options.partly and options.fine_tune is None:
+        raise ArgumentError("--partly: needs --fine-tune MODEL, whose layers it takes")
     config = load_config(options.config, overrides)
     # Only here: what is wrong so far is said at once.
     from l3ac_jax.system.compilation import CompilationTime, keep_compiled_programs
@@ -83,7 +89,9 @@ def train(options: Options, overrides: list[str], is_command: bool) -> int:
             may = is_command and BEGUN_ANEW not in os.environ and _alone_on_cpu()
             return may and compiling.seconds >= LONG_COMPILATION_SECONDS
 
-        outcome = run_training(config, options.run_dir, options.fine_tune, options.quiet, took_long)
+        outcome = run_training(
+            config, options.run_dir, options.fine_tune, options.quiet, took_long, options.partly
+        )
     if took_long() and outcome.step < outcome.total and not outcome.exit_code:
         _begin_anew(compiling.seconds, options.quiet)
     return outcome.exit_code

@@ -26,6 +26,7 @@ from l3ac_jax.system.packages import needs_extra
 
 __all__ = [
     "MUSIC_SCORES",
+    "band_correlations",
     "band_distances",
     "beat_f_measure",
     "chroma_similarity",
@@ -44,7 +45,7 @@ BANDS = {"low": (0.0, 1000.0), "mid": (1000.0, 4000.0), "high": (4000.0, math.in
 
 MUSIC_SCORES = (
     "visqol",
-    *(f"{kind}_{band}" for kind in ("mel", "stft") for band in BANDS),
+    *(f"{kind}_{band}" for kind in ("mel", "stft", "correlation") for band in BANDS),
     "chroma",
     "onset_f",
     "beat_f",
@@ -63,6 +64,7 @@ def music_scores(reference: Audio, decoded: Audio, sample_rate: int) -> dict[str
     return {
         "visqol": visqol_audio(reference, decoded, sample_rate),
         **band_distances(reference, decoded, sample_rate),
+        **band_correlations(reference, decoded, sample_rate),
         "chroma": chroma_similarity(reference, decoded, sample_rate),
         "onset_f": onset_f_measure(reference, decoded, sample_rate),
         "beat_f": beat_f_measure(reference, decoded, sample_rate),
@@ -119,6 +121,26 @@ def band_distances(reference: Audio, decoded: Audio, sample_rate: int) -> dict[s
                 if inside.any():
                     found[f"{kind}_{band}"].append(float(difference[:, inside].mean()))
     return {name: float(np.mean(values)) if values else np.nan for name, values in found.items()}
+
+
+def band_correlations(reference: Audio, decoded: Audio, sample_rate: int) -> dict[str, float]:
+    """Correlation of the waveforms by band: `correlation_low`, `_mid` and `_high`, -1 to 1.
+
+    It asks for the phases, which the distances do not: noise with the right envelope has 0. NaN
+    where either has nothing in the band, which includes bands past half the rate.
+    """
+    check_pair(reference, decoded)
+    first, second = (np.fft.rfft(x.astype(np.float64)) for x in (reference, decoded))
+    places = np.fft.rfftfreq(len(reference), 1 / sample_rate)
+    found = {}
+    for band, (low, high) in BANDS.items():
+        # Without the constant, which is no sound.
+        inside = (places >= low) & (places < high) & (places > 0)
+        a, b = first[inside], second[inside]
+        norm = np.linalg.norm(a) * np.linalg.norm(b)
+        product = np.vdot(a, b).real
+        found[f"correlation_{band}"] = float(product / norm) if norm > 0 else np.nan
+    return found
 
 
 def chroma_similarity(reference: Audio, decoded: Audio, sample_rate: int) -> float:

@@ -5,8 +5,8 @@
     RUN/metrics.jsonl    losses and scores; the same for TensorBoard in RUN/tensorboard/
 
 The state is, in this order: that of the newest checkpoint in RUN; else, with `fine_tune`, the
-parameters of that model and nothing else of it; else random parameters, from the configuration's
-seed.
+parameters of that model and nothing else of it (`partly`: those that fit); else random parameters,
+from the configuration's seed.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from l3ac_jax.config import ExperimentConfig, differences, dump_config
 from l3ac_jax.config.stages import all_terms
 from l3ac_jax.config.training import TrainingConfig
 from l3ac_jax.data.evaluation import EvaluationClips
 from l3ac_jax.data.loader import BatchLoader
-from l3ac_jax.errors import ConfigError, WeightsError
-from l3ac_jax.model.params import expected_params, flatten, in_words, mismatches
+from l3ac_jax.errors import ConfigError
+from l3ac_jax.model.params import in_words
 from l3ac_jax.system.compilation import CompilationWatch, quick_compilation
 from l3ac_jax.system.files import complete_file
+from l3ac_jax.training.beginnings import all_params, fitting_params
 from l3ac_jax.training.checkpoints import Checkpoints
 from l3ac_jax.training.devices import Devices, all_devices
 from l3ac_jax.training.folders import RunKind
@@ -48,7 +48,6 @@ from l3ac_jax.training.step import Steps, TrainState, make_steps
 from l3ac_jax.training.validation import Evaluator
 from l3ac_jax.training.whisper_weights import load_whisper_encoder
 from l3ac_jax.weights.folder import CHECKPOINTS_FOLDER, CONFIG_FILE
-from l3ac_jax.weights.sources import load_params
 
 CODEC_RUN = RunKind("training run", lock="lock", mark=CHECKPOINTS_FOLDER)
 
@@ -128,7 +127,7 @@ class TrainingRun:
 
 @contextmanager
 def open_run(
-    config: ExperimentConfig, folder: Path, fine_tune: str | None, quiet: bool
+    config: ExperimentConfig, folder: Path, fine_tune: str | None, partly: bool, quiet: bool
 ) -> Iterator[TrainingRun]:
     """A run, ready for its next step. Raises what `train` raises before anything is trained."""
     stages, training = config.stages, config.training
@@ -163,7 +162,7 @@ def open_run(
             )
             stack.enter_context(CompilationWatch(progress.compiling, progress.compiled))
         state, came_from = _initial_state(
-            config, steps, programs[0].hyperparameters, devices, checkpoints, fine_tune
+            config, steps, programs[0].hyperparameters, devices, checkpoints, fine_tune, partly
         )
         checkpoints.prepare(state)
         step = int(jax.device_get(state.step))
@@ -210,19 +209,27 @@ def _initial_state(
     devices: Devices,
     checkpoints: Checkpoints,
     fine_tune: str | None,
+    partly: bool,
 ) -> tuple[TrainState, str]:
     """The state to go on with, on all devices, and where it comes from in words."""
     if (latest := checkpoints.latest) is not None:
         _check_model(config, checkpoints.restore_run(latest)[1], latest)
         state = checkpoints.restore(latest, steps.abstract(hyperparameters), devices.replicated)
         return state, f"going on from step {latest}"
-    params = None if fine_tune is None else _params_of(fine_tune, config)
+    params, came_from = None, "new run"
+    if fine_tune is not None:
+        came_from += f" with the parameters of {fine_tune}"
+        if partly:
+            params, misfits = fitting_params(fine_tune, config)
+            came_from += f", but for random ones of {', '.join(misfits) or 'no layer'}"
+        else:
+            params = all_params(fine_tune, config)
     init = jax.jit(
         steps.init, out_shardings=devices.replicated, compiler_options=quick_compilation()
     )
     assert config.training is not None
     state = init(jax.random.key(config.training.seed), hyperparameters, params)
-    return state, "new run" if fine_tune is None else f"new run with the parameters of {fine_tune}"
+    return state, came_from
 
 
 def _check_model(config: ExperimentConfig, before: ExperimentConfig, step: int) -> None:
@@ -235,13 +242,6 @@ def _check_model(config: ExperimentConfig, before: ExperimentConfig, step: int) 
             f"this run has another model (at step {step}); give a new folder, or its "
             f"configuration:{in_words(changed)}"
         )
-
-
-def _params_of(model: str, config: ExperimentConfig) -> dict[str, Any]:
-    _, params = load_params(model)
-    if problems := mismatches(flatten(params), expected_params(config.model)):
-        raise WeightsError(f"{model}: does not fit the configuration:{in_words(problems)}")
-    return jax.tree.map(jnp.asarray, params)
 
 
 def _size(state: TrainState) -> str:

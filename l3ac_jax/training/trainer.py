@@ -42,10 +42,12 @@ def train(
     fine_tune: str | None = None,
     quiet: bool = False,
     leave_once_compiled: Callable[[], bool] = lambda: False,
+    partly: bool = False,
 ) -> TrainingOutcome:
     """Train from where a folder left off to the end, or until Ctrl-C or SIGTERM.
 
-    `fine_tune` names a model, a checkpoint or a run whose parameters a new run begins with. With
+    `fine_tune` names a model, a checkpoint or a run whose parameters a new run begins with; with
+    `partly`, layers that are not there in the same shapes begin with random ones. With
     `jax.distributed`, every process calls this with the same arguments.
 
     `leave_once_compiled` is asked once, when the programs of the steps have all run. Where it says
@@ -56,7 +58,7 @@ def train(
     WeightsError or DownloadError. Later: LoaderError or ScoreError for workers that ended, and
     TrainingDivergedError; what is lost then is what came after the last checkpoint.
     """
-    with StopRequest() as stop, open_run(config, Path(folder), fine_tune, quiet) as run:
+    with StopRequest() as stop, open_run(config, Path(folder), fine_tune, partly, quiet) as run:
         _Training(run, stop, leave_once_compiled).go_on()
         exit_code = stop.exit_code if run.step < run.total else 0
         return TrainingOutcome(run.step, run.total, exit_code)

@@ -9,6 +9,7 @@ from l3ac_jax.errors import MissingPackageError
 from l3ac_jax.evaluation.clips import read_mono
 from l3ac_jax.metrics.music import (
     MUSIC_SCORES,
+    band_correlations,
     band_distances,
     beat_f_measure,
     chroma_similarity,
@@ -35,8 +36,8 @@ def plucked(notes=tuple(NOTES), late=0.0, beat=BEAT, rate=RATE) -> np.ndarray:
     return np.roll(music, round(late * rate)).astype(np.float32)
 
 
-def hiss(level: float, samples: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(0, level, samples).astype(np.float32)
+def hiss(level: float, samples: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, level, samples).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,8 @@ def test_the_same_music_has_the_best_scores(music):
     assert tuple(scores) == MUSIC_SCORES
     assert scores["visqol"] > 4.5
     assert {scores[name] for name in MUSIC_SCORES if name[:4] in ("mel_", "stft")} == {0.0}
-    assert scores["chroma"] == pytest.approx(1)
+    for name in ("chroma", "correlation_low", "correlation_mid", "correlation_high"):
+        assert scores[name] == pytest.approx(1)
     assert scores["onset_f"] == scores["beat_f"] == 1
     assert scores["loudness"] == 0
 
@@ -74,6 +76,22 @@ def test_a_tenth_of_the_amplitude_is_a_distance_of_one_in_the_band_it_is_in():
         assert changed[f"{kind}_mid"] > 0.4
         # Short windows smear it.
         assert changed[f"{kind}_low"] < 0.15 and changed[f"{kind}_high"] < 0.05
+
+
+def test_correlations_ask_for_the_phases_of_their_band_alone():
+    noise = hiss(0.1, 2 * RATE)
+    spectrum = np.fft.rfft(noise)
+    frequencies = np.fft.rfftfreq(len(noise), 1 / RATE)
+    turned = (frequencies >= 1000) & (frequencies < 4000)
+    spectrum[turned] *= np.exp(1j * np.pi / 3)
+    decoded = 0.5 * np.fft.irfft(spectrum).astype(np.float32)
+    found = band_correlations(noise, decoded, RATE)
+    assert found == pytest.approx(
+        {"correlation_low": 1, "correlation_mid": 0.5, "correlation_high": 1}, abs=1e-4
+    )
+    # Of another noise, nothing is the same: 2 s have some 4,000 independent values in 1 kHz.
+    assert max(map(abs, band_correlations(noise, hiss(0.1, 2 * RATE, 1), RATE).values())) < 0.1
+    assert np.isnan(band_correlations(noise, noise, 1500)["correlation_mid"])
 
 
 def test_chroma_hears_the_octave_as_the_same_and_another_key_as_another(music):
