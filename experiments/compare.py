@@ -13,6 +13,7 @@ published count is some twenty times too low, see complexity.py), for other code
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,8 +45,8 @@ class Options:
     """evaluation.json files, or their folders."""
     domain: str = "speech"
     """Whose scores to take of the evaluations: a domain, or "all"; the published are of speech."""
-    metric: tuple[Literal["pesq", "stoi"], ...] = ("pesq", "stoi")
-    """Scores to draw."""
+    metric: tuple[Literal["pesq", "stoi", "visqol", "mel"], ...] = ("pesq", "stoi")
+    """Scores to show and draw; the published are pesq and stoi."""
     figure: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Draw the bubble chart; .png, .pdf or .svg."""
     csv: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")] = None
@@ -61,37 +62,53 @@ def run(options: Options) -> None:
     from l3ac_jax.plots.figures import check_figure, save_figure
 
     if not options.metric:
-        raise ArgumentError("--metric: give pesq, stoi or both")
+        raise ArgumentError("--metric: give pesq, stoi, visqol or mel, or several of them")
     if options.csv is not None:
         check_output(options.csv, options.overwrite)
     if options.figure is not None:
         check_figure(options.figure, options.overwrite)
     rows = measured_rows(options.evaluations, options.domain) + published_rows()
-    _print(rows)
+    _print(rows, options.metric)
     if options.csv is not None:
         write_rows(options.csv, rows, options.overwrite)
     if options.figure is not None:
         save_figure(draw_comparison(rows, options.metric), options.figure, options.overwrite)
 
 
-def _print(rows: Sequence[ComparisonRow]) -> None:
+def _print(rows: Sequence[ComparisonRow], metrics: Sequence[str]) -> None:
+    from l3ac_jax.evaluation.report import METRICS
+
+    titles = [METRICS[metric].title for metric in metrics]
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
-    for column in ("scores", "model", "bit/s", "PESQ-WB", "STOI", "GMAC/s", "published",
-                   "quantizers"):  # fmt: skip
-        words = column in ("scores", "model", "quantizers")
-        table.add_column(column, justify="left" if words else "right")
+    for column in (
+        "from",
+        "model",
+        "bit/s",
+        "token/s",
+        "wait",
+        *titles,
+        "GMAC/s",
+        "publ.",
+        "codes",
+    ):
+        words = column in ("from", "model", "codes")
+        table.add_column(column, justify="left" if words else "right", no_wrap=column != "model")
     for number, row in enumerate(rows):
         scores = (
-            f"{score.mean:.{decimals}f}" if (score := row.scores.get(metric)) else ""
-            for metric, decimals in (("pesq", 2), ("stoi", 3 if row.measured else 2))
+            f"{score.mean:.{METRICS[metric].decimals if row.measured else 2}f}"
+            if (score := row.scores.get(metric))
+            else ""
+            for metric in metrics
         )
         counts = (
             "" if count is None else f"{count:.2f}" for count in (row.gmac, row.gmac_published)
         )
         table.add_row(
-            "measured" if row.measured else "published",
+            "here" if row.measured else "paper",
             row.point,
             f"{row.bitrate:,.0f}",
+            "" if row.tokens is None else f"{row.tokens:.0f}",
+            _latency(row.latency_ms),
             *scores,
             *counts,
             row.quantizers or "",
@@ -100,11 +117,21 @@ def _print(rows: Sequence[ComparisonRow]) -> None:
         )
     console = Console()
     console.print(table)
+    console.print(
+        "wait: from a sample to the same one decoded, other than for computing; clip: for its end. "
+        "GMAC/s by formula, publ. as published. codes: quantizers."
+    )
     for words, measured in (("measured here", True), ("published", False)):
         for test_set, source in dict.fromkeys(
             (row.test_set, row.source) for row in rows if row.measured == measured
         ):
             console.print(f"{words}: {test_set}; {source}", highlight=False)
+
+
+def _latency(milliseconds: float | None) -> str:
+    if milliseconds is None:
+        return ""
+    return "clip" if math.isinf(milliseconds) else f"{milliseconds:.0f} ms"
 
 
 def main(argv: list[str] | None = None) -> int:

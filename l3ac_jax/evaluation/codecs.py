@@ -74,6 +74,7 @@ class NeuralCodec:
             bitrate=codec.bitrate,
             sample_rate=codec.sample_rate,
             frame_rate=codec.frame_rate,
+            token_rate=codec.frame_rate,
             codebook_size=codec.codebook_size,
             parameters=parameters,
             levels=codec.config.quantizer.levels,

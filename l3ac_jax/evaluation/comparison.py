@@ -1,9 +1,10 @@
-"""Rate, quality and complexity of codecs: those evaluated here, and what others published."""
+"""Rate, quality, latency and complexity of codecs: evaluated here, and as others published."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from l3ac_jax.config import CodecConfig, published_config
 from l3ac_jax.errors import ComparisonError
 from l3ac_jax.evaluation.complexity import products, resolve_config
 from l3ac_jax.evaluation.published import published_points
+from l3ac_jax.evaluation.receptive_field import look_aheads
 from l3ac_jax.evaluation.report import CODEC_TITLES, Codec, Interval, Report, read_report
 from l3ac_jax.system.files import complete_file
 
@@ -21,13 +23,14 @@ __all__ = [
     "SCORES",
     "ComparisonRow",
     "formula_gmac_per_second",
+    "latency_ms",
     "measured_rows",
     "published_rows",
     "write_rows",
 ]
 
-SCORES = ("pesq", "stoi")
-"""What the published figures have, by its names in `report.METRICS`."""
+SCORES = ("pesq", "stoi", "visqol", "mel")
+"""By their names in `report.METRICS`; the published figures have the first two."""
 
 QUANTIZERS = {"l3ac": "one", **dict.fromkeys(("encodec", "dac", "mimi", "snac"), "several")}
 
@@ -45,6 +48,11 @@ class ComparisonRow(NamedTuple):
     """Which model of the codec it is."""
     bitrate: float
     """bit/s"""
+    tokens: float | None
+    """in a second, of all quantizers"""
+    latency_ms: float | None
+    """from a sample to the same one decoded, other than for computing; inf where the whole clip
+    matters, None where it is not known"""
     scores: dict[str, Interval]
     """By metric. A published score is its own interval, of 0 clips."""
     gmac: float | None
@@ -85,6 +93,12 @@ def published_rows() -> list[ComparisonRow]:
             codec=p.codec,
             point=p.codec,
             bitrate=p.bitrate,
+            tokens=p.tokens_per_second
+            if p.config is None
+            else published_config(p.config).model.frame_rate,
+            latency_ms=p.latency_ms
+            if p.config is None
+            else latency_ms(published_config(p.config).model),
             scores={
                 metric: Interval(mean=value, low=value, high=value, clips=0)
                 for metric, value in (("pesq", p.pesq), ("stoi", p.stoi))
@@ -107,6 +121,16 @@ def formula_gmac_per_second(config: CodecConfig) -> float:
     return sum(products(config, COUNTED_SECONDS).values()) / COUNTED_SECONDS / 1e9
 
 
+def latency_ms(config: CodecConfig) -> float:
+    """From a sample to the same one decoded, other than for computing, in a stream token by token.
+
+    Infinite for norms over the whole clip.
+    """
+    if config.decoder.norm_statistics == "clip":
+        return math.inf
+    return 1000 * look_aheads(config).codec / config.sample_rate
+
+
 def write_rows(
     path: str | os.PathLike[str], rows: Sequence[ComparisonRow], overwrite: bool = False
 ) -> None:
@@ -114,7 +138,8 @@ def write_rows(
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     bounds = [f"{metric}{end}" for metric in SCORES for end in ("", "_low", "_high")]
-    writer.writerow(["scores", "codec", "model", "bits_per_second", *bounds, "clips",
+    writer.writerow(["scores", "codec", "model", "bits_per_second", "tokens_per_second",
+                     "latency_ms", *bounds, "clips",
                      "gmac_per_second", "gmac_per_second_published", "quantizers", "test_set",
                      "source"])  # fmt: skip
     for row in rows:
@@ -122,8 +147,8 @@ def write_rows(
         values = [v for s in scores for v in ((s.mean, s.low, s.high) if s else (None,) * 3)]
         clips = max((score.clips for score in scores if score), default=0)
         writer.writerow(["measured" if row.measured else "published", row.codec, row.point,
-                         row.bitrate, *values, clips or None, row.gmac, row.gmac_published,
-                         row.quantizers, row.test_set, row.source])  # fmt: skip
+                         row.bitrate, row.tokens, row.latency_ms, *values, clips or None, row.gmac,
+                         row.gmac_published, row.quantizers, row.test_set, row.source])  # fmt: skip
     with complete_file(path, overwrite) as part:
         part.write_text(text.getvalue(), encoding="utf-8")
 
@@ -132,13 +157,16 @@ def _measured_row(
     codec: Codec, point: str, report: Report, domain: str, path: Path
 ) -> ComparisonRow:
     scores = report.summary(codec.name, domain).scores
+    config = _config(codec)
     return ComparisonRow(
         measured=True,
         codec=CODEC_TITLES[codec.kind],
         point=point,
         bitrate=codec.bitrate,
+        tokens=codec.token_rate,
+        latency_ms=None if config is None else latency_ms(config),
         scores={metric: scores[metric] for metric in SCORES if metric in scores},
-        gmac=_complexity(codec),
+        gmac=None if config is None else formula_gmac_per_second(config),
         gmac_published=None,
         quantizers=QUANTIZERS.get(codec.kind),
         test_set=f"{report.data}, {domain}",
@@ -146,7 +174,7 @@ def _measured_row(
     )
 
 
-def _complexity(codec: Codec) -> float | None:
+def _config(codec: Codec) -> CodecConfig | None:
     """None for other codecs than L3AC, and where the name no longer leads to this model."""
     if codec.kind != "l3ac":
         return None
@@ -155,4 +183,4 @@ def _complexity(codec: Codec) -> float | None:
     except (ValueError, OSError):
         return None
     same = (config.codebook_size, config.frame_rate) == (codec.codebook_size, codec.frame_rate)
-    return formula_gmac_per_second(config) if same else None
+    return config if same else None

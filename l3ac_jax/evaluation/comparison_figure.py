@@ -72,7 +72,9 @@ def _draw_panel(panel: Axes, rows: Sequence[ComparisonRow], metric: str) -> None
 
 
 def _draw_codec(panel: Axes, rows: Sequence[ComparisonRow], metric: str) -> None:
-    rows = sorted(rows, key=lambda row: row.bitrate)
+    rows = sorted((row for row in rows if metric in row.scores), key=lambda row: row.bitrate)
+    if not rows:
+        return
     rates = [row.bitrate for row in rows]
     scores = [row.scores[metric] for row in rows]
     means = [score.mean for score in scores]

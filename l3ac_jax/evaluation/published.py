@@ -20,6 +20,10 @@ class PublishedPoint(NamedTuple):
     codec: str
     bitrate: float
     """bit/s"""
+    tokens_per_second: float | None
+    """Of all quantizers."""
+    latency_ms: float | None
+    """Infinite where the whole clip matters; None where it is not known."""
     pesq: float | None
     stoi: float | None
     gmac_per_second: float | None
@@ -40,6 +44,10 @@ def published_points() -> tuple[PublishedPoint, ...]:
         PublishedPoint(
             codec=codec["name"],
             bitrate=point["bitrate"],
+            tokens_per_second=point["bitrate"] / codec["token_bits"]
+            if "token_bits" in codec
+            else None,
+            latency_ms=codec.get("latency_ms"),
             pesq=point.get("pesq"),
             stoi=point.get("stoi"),
             gmac_per_second=point["gmac_10s"] / SECONDS if "gmac_10s" in point else None,

@@ -187,6 +187,7 @@ class PublishedCodec:
             kind=kind,
             bitrate=bitrate,
             sample_rate=rate,
+            token_rate=bitrate / network.bits_per_code,
             parameters=network.parameters,
             delay_ms=1000 * self._lag / rate,
         )

@@ -101,8 +101,9 @@ class _Record(BaseModel, frozen=True, extra="forbid"):
 class Codec(_Record, frozen=True):
     """What was evaluated; `levels` are those of its quantizer's dimensions.
 
-    `bitrate` is nominal, but for "opus" that of its packets, measured. `delay_ms` is by how much
-    its output was late, which was found by correlation and removed.
+    `bitrate` is nominal, but for "opus" that of its packets, measured. `token_rate` counts the
+    tokens of all codebooks in a second. `delay_ms` is by how much its output was late, which was
+    found by correlation and removed.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Codec(_Record, frozen=True):
     bitrate: float
     sample_rate: int
     frame_rate: float | None = None
+    token_rate: float | None = None
     codebook_size: int | None = None
     parameters: int | None = None
     levels: tuple[int, ...] = ()

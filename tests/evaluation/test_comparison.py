@@ -1,12 +1,15 @@
 """Measured and published codecs side by side, and never mistaken for each other."""
 
 import csv
+import math
 
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgba
 
+from l3ac_jax.codec.pretrained import get_model
+from l3ac_jax.codec.streaming.loopback import Loopback
 from l3ac_jax.config import PUBLISHED, published_config
 from l3ac_jax.errors import ComparisonError, OutputError, ReportError
 from l3ac_jax.evaluation.comparison import (
@@ -30,6 +33,7 @@ def l3ac(name, config) -> Codec:
         bitrate=config.bitrate,
         sample_rate=config.sample_rate,
         frame_rate=config.frame_rate,
+        token_rate=config.frame_rate,
         codebook_size=config.codebook_size,
     )
 
@@ -94,6 +98,25 @@ def test_complexity_is_unknown_where_the_network_is(evaluate, model_folder):
     assert [row.gmac for row in measured_rows([folder], DOMAIN)] == [None] * 3
 
 
+def test_a_row_says_how_many_tokens_there_are_and_what_they_wait_for(evaluate):
+    published = published_config("3kbps").model
+    bundled = get_model("stream")
+    folder = evaluate(
+        l3ac("3kbps", published),
+        l3ac("stream", bundled.config),
+        opus(6000).model_copy(update={"kind": "encodec", "token_rate": 600.0}),
+    )
+    rows = {row.point: row for row in measured_rows([folder], DOMAIN)}
+    whole, stream, other = rows["3kbps"], rows["stream"], rows["opus 6000"]
+    assert (whole.tokens, whole.latency_ms) == (published.frame_rate, math.inf)
+    # What a stream really waits for.
+    assert stream.latency_ms == 1000 * Loopback(bundled).latency / 16000
+    assert (other.tokens, other.latency_ms) == (600, None)
+    for row in published_rows():
+        if row.codec in ("DAC", "EnCodec"):  # 1,024 codes each
+            assert row.tokens == row.bitrate / 10
+
+
 def test_one_name_in_two_evaluations_is_told_apart(evaluate):
     one, two = evaluate(opus(6000), opus(9000), name="one"), evaluate(opus(6000), name="two")
     points = [row.point for row in measured_rows([one, two], DOMAIN)]
@@ -143,6 +166,10 @@ def test_the_csv_file_has_every_row(evaluate, tmp_path):
     assert len(read) == len(rows)
     assert read[0] | {"source": ""} == {
         "scores": "measured", "codec": "Opus", "model": "opus 6000", "bits_per_second": "6000.0",
+        "tokens_per_second": "", "latency_ms": "",
+        **dict.fromkeys(
+            (f"{score}{end}" for score in ("visqol", "mel") for end in ("", "_low", "_high")), ""
+        ),
         "pesq": "2.0", "pesq_low": "1.5", "pesq_high": "2.25",
         "stoi": "0.75", "stoi_low": "0.5", "stoi_high": "1.0", "clips": "3",
         "gmac_per_second": "", "gmac_per_second_published": "", "quantizers": "",
