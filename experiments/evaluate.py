@@ -44,7 +44,10 @@ class Options(EvaluationOptions):
     file beside a clip (.txt), without one what is heard in the original."""
 
     music: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Scores of music: ViSQOL in audio mode, distances by band, chroma, onsets, beats, loudness."""
+    """Scores of music: ViSQOL in audio mode, distances and correlations by band, chroma, onsets,
+    beats, loudness."""
+    notes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """F-measure of the notes that basic-pitch's model hears (pip install --no-deps basic-pitch)."""
 
 
 def evaluate(options: Options) -> int:
@@ -52,7 +55,7 @@ def evaluate(options: Options) -> int:
     clips = options.chosen_clips()
     from l3ac_jax.evaluation.scoring import Extras
 
-    extras = Extras(options.speaker, options.dnsmos, options.words, options.music)
+    extras = Extras(options.speaker, options.dnsmos, options.words, options.music, options.notes)
     extras.check()
     # Only here: what is wrong so far is said at once.
     from l3ac_jax.evaluation.evaluate import Settings

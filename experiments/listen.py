@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import tyro
@@ -27,6 +28,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from l3ac_jax.cli.run import FAILED, run_command
+
+if TYPE_CHECKING:
+    from l3ac_jax.evaluation.report import Report
 
 PROGRAM = "listen.py"
 
@@ -37,6 +41,8 @@ class Options(EvaluationOptions):
 
     out: Annotated[Path, tyro.conf.arg(metavar="PAGE.html")]
     """The page."""
+    figure: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Draw the spectrograms too: a column for each clip, a row for each codec; .png, .pdf, .svg."""
     keep: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Keep scores and decoded audio here, as evaluate.py does, and go on from what is there."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -48,8 +54,12 @@ def listen(options: Options) -> int:
     clips = options.chosen_clips()
     from l3ac_jax.evaluation.clips import read_mono
     from l3ac_jax.evaluation.listening_page import check_listening_page, write_listening_page
+    from l3ac_jax.evaluation.spectrogram_figure import draw_spectrograms
+    from l3ac_jax.plots.figures import check_figure, save_figure
 
     check_listening_page(options.out, options.overwrite)
+    if options.figure is not None:
+        check_figure(options.figure, options.overwrite)
     # Only here: what is wrong so far is said at once.
     from l3ac_jax.evaluation.evaluate import Settings, audio_path, evaluate, scoring_rate
 
@@ -75,19 +85,33 @@ def listen(options: Options) -> int:
         for line in report.failures:
             print(f"{PROGRAM}: left out: {line}", file=sys.stderr)
         status.update("writing the page")
+
+        def decoded(codec: str, clip: str) -> NDArray[np.float32]:
+            return read_mono(audio_path(folder, codec, clip), sample_rate, len(original(clip)))
+
         size = write_listening_page(
-            options.out,
-            report,
-            original,
-            lambda codec, clip: read_mono(
-                audio_path(folder, codec, clip), sample_rate, len(original(clip))
-            ),
-            sample_rate,
-            options.overwrite,
+            options.out, report, original, decoded, sample_rate, options.overwrite
         )
+        whole = _coded_by_all(report)
+        if options.figure is not None and whole:
+            pictures = {
+                Path(clip).stem: {"original": original(clip)}
+                | {codec.name: decoded(codec.name, clip) for codec in report.codecs}
+                for clip in whole
+            }
+            title = f"{options.data}, {sample_rate} Hz"
+            save_figure(
+                draw_spectrograms(pictures, sample_rate, title), options.figure, options.overwrite
+            )
     heard = len({scores.clip for scores in report.clips})
     print(f"{options.out}: clips: {heard}, codecs: {len(codecs)}, {size / 1e6:.1f} MB")
     return FAILED if report.failures else 0
+
+
+def _coded_by_all(report: Report) -> list[str]:
+    """The clips that have a picture for every codec."""
+    coded = Counter(scores.clip for scores in report.clips)
+    return [clip for clip, codecs in coded.items() if codecs == len(report.codecs)]
 
 
 def main(argv: list[str] | None = None) -> int:

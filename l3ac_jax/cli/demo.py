@@ -163,7 +163,10 @@ def _illustrate(
         from l3ac_jax.evaluation.spectrogram_figure import draw_spectrograms
         from l3ac_jax.plots.figures import save_figure
 
-        pairs = {result.clip.title: (result.original, result.decoded) for result in results}
+        pairs = {
+            result.clip.title: {"original": result.original, "decoded": result.decoded}
+            for result in results
+        }
         title = f"{info.name}, {info.bitrate:,.0f} bit/s"
         save_figure(draw_spectrograms(pairs, info.sample_rate, title), folder / FIGURE)
     if PAGE not in missing:

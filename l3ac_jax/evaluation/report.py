@@ -68,6 +68,7 @@ METRICS = {
     "onset_f": Metric("onsets, F-measure", "", "higher", 3),
     "beat_f": Metric("beats, F-measure", "", "higher", 3),
     "loudness": Metric("loudness difference", "LU", "neither", 1),
+    "note_f": Metric("notes, F-measure", "", "higher", 3),
     "wer": Metric("word error rate", "%", "lower", 1),
     "speaker": Metric("speaker similarity", "", "higher", 3),
     "dnsmos": Metric("DNSMOS", "MOS", "higher", 2),

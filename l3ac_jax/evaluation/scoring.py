@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from l3ac_jax.evaluation.clips import read_mono
-from l3ac_jax.metrics import learned, music, signals
+from l3ac_jax.metrics import learned, music, notes, signals
 from l3ac_jax.metrics.music import MUSIC_SCORES
 from l3ac_jax.metrics.speech import scores_of, stoi
 from l3ac_jax.system.processes import make_pool
@@ -30,18 +31,20 @@ class Extras:
     """Scores by packages of their own (the extras `scores` and `music`).
 
     `words` is a model of faster-whisper, by name or folder, for the word error rate; `music` asks
-    for MUSIC_SCORES.
+    for MUSIC_SCORES, `notes` for the F-measure of what a model transcribes.
     """
 
     speaker: bool = False
     dnsmos: bool = False
     words: str | None = None
     music: bool = False
+    notes: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """The scores that are asked for."""
-        return (*self._by_models, *(MUSIC_SCORES if self.music else ()))
+        of_music = (MUSIC_SCORES if self.music else (), ("note_f",) if self.notes else ())
+        return (*self._by_models, *chain.from_iterable(of_music))
 
     @property
     def _by_models(self) -> list[str]:
@@ -54,6 +57,8 @@ class Extras:
             learned.require(name)
         if self.music:
             music.require()
+        if self.notes:
+            notes.require()
 
 
 SIGNAL_SCORES = (
@@ -116,6 +121,9 @@ def score_job(job: ScoringJob) -> list[dict[str, float]]:
             scores["wer"] = learned.word_error_rate(truth, spoken)
         if job.extras.music:
             scores |= music.music_scores(reference, decoded, rate)
+        if job.extras.notes:
+            heard = [notes.transcribe_notes(audio, rate) for audio in (reference, decoded)]
+            scores["note_f"] = notes.note_f_measure(*heard)
         results.append(scores)
     return results
 

@@ -20,23 +20,24 @@ Audio = Float[np.ndarray, " time"]
 
 
 def draw_spectrograms(
-    clips: Mapping[str, tuple[Audio, Audio]], sample_rate: int, title: str
+    clips: Mapping[str, Mapping[str, Audio]], sample_rate: int, title: str
 ) -> Figure:
-    """Originals above, decoded audio below, a second of each equally wide; rates in Hz.
+    """A column for each clip, a row for each of what it has: the original first, by name.
 
-    0 dB is the loudest of each original.
+    A second is equally wide everywhere; rates are in Hz. 0 dB is the loudest of each original.
     """
-    figure = new_figure(12.0, 5.6)
+    rows = list(next(iter(clips.values())))
+    figure = new_figure(12.0, 1.2 + 2.2 * len(rows))
     figure.suptitle(title)
-    widths = [len(original) for original, _ in clips.values()]
+    widths = [len(versions[rows[0]]) for versions in clips.values()]
     panels = figure.subplots(
-        2, len(clips), sharex="col", sharey=True, squeeze=False, width_ratios=widths
+        len(rows), len(clips), sharex="col", sharey=True, squeeze=False, width_ratios=widths
     )
-    for column, (name, pair) in zip(panels.T, clips.items(), strict=True):
-        peak = spectrogram_peak(pair[0], sample_rate)
-        for panel, audio, what in zip(column, pair, ("original", "decoded"), strict=True):
-            picture = draw_spectrogram(panel, audio, sample_rate, peak)
-            panel.set_title(f"{name}, {what}")
+    for column, (name, versions) in zip(panels.T, clips.items(), strict=True):
+        peak = spectrogram_peak(versions[rows[0]], sample_rate)
+        for panel, what in zip(column, rows, strict=True):
+            picture = draw_spectrogram(panel, versions[what], sample_rate, peak)
+            panel.set_title(f"{name}, {what}", fontsize="medium")
             panel.label_outer()
     figure.colorbar(picture, ax=panels, label="magnitude (dB)")
     return figure

@@ -5,12 +5,21 @@ from __future__ import annotations
 from rich.table import Table
 
 from l3ac_jax.evaluation.report import METRICS, Report, Summary
+from l3ac_jax.metrics.music import MUSIC_SCORES
 
 __all__ = ["report_tables"]
 
+OF_SPEECH = {"stoi", "estoi", "f0_correlation", "voicing_error", "wer", "speaker", "dnsmos"}
+OF_MUSIC = {*MUSIC_SCORES, "note_f"}
+# Domains by what their clips are not: the tables leave out what says nothing of them.
+UNFIT = {"speech": OF_MUSIC, "music": OF_SPEECH}
+
 
 def report_tables(report: Report) -> list[Table]:
-    """A table for each domain: codecs side by side, means and half of the 95 % intervals."""
+    """A table for each domain: codecs side by side, means and half of the 95 % intervals.
+
+    Those of domains named speech and music have the scores that fit them; the report has all.
+    """
     domains = dict.fromkeys(part.domain for part in report.summaries)
     return [_table(report, domain) for domain in domains]
 
@@ -28,6 +37,8 @@ def _table(report: Report, domain: str) -> Table:
     if any(delays):
         table.add_row("delay, removed (ms)", *(f"{delay:.1f}" if delay else "" for delay in delays))
     for name in METRICS:
+        if name in UNFIT.get(domain, ()):
+            continue
         cells = [_cell(name, part) for part in parts]
         if any(cells):
             table.add_row(_heading(name), *cells)

@@ -126,6 +126,23 @@ def test_the_files_say_the_same_as_the_report(evaluated):
     assert cells["bit/s"] == "800" and cells["perplexity"] == "100"
 
 
+def test_a_table_has_the_scores_that_fit_its_domain(evaluated):
+    report, _ = evaluated
+    (part,) = (s for s in report.summaries if (s.codec, s.domain) == ("little", "all"))
+    scores = part.scores | {"visqol": part.scores["pesq"], "note_f": part.scores["stoi"]}
+    named = [
+        part.model_copy(update={"domain": name, "scores": scores})
+        for name in ("speech", "music", "birds")
+    ]
+    tables = report_tables(report.model_copy(update={"summaries": tuple(named)}))
+    speech, music, birds = (set(table.columns[0].cells) for table in tables)
+    of_speech = {"STOI", "ESTOI", "F0 correlation", "voicing error (%)"}
+    of_music = {"ViSQOL audio (MOS)", "notes, F-measure"}
+    assert of_speech < speech and not of_music & speech
+    assert of_music < music and not of_speech & music
+    assert birds == speech | music
+
+
 def test_a_second_run_computes_nothing_and_says_the_same(data, evaluated):
     report, out = evaluated
     again = Noise(0.001, "little")

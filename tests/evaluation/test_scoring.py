@@ -7,8 +7,9 @@ import pytest
 
 from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.audio.writing import write_audio
+from l3ac_jax.errors import MissingPackageError
 from l3ac_jax.evaluation.scoring import SIGNAL_SCORES, Extras, ScoringJob, score_job, score_jobs
-from l3ac_jax.metrics import learned, signals
+from l3ac_jax.metrics import learned, notes, signals
 from l3ac_jax.metrics.speech import pesq_wb, stoi
 from tests.conftest import FIXTURES
 from tests.evaluation.crashing_job import CrashingJob
@@ -85,3 +86,17 @@ def test_word_errors_are_those_against_the_transcript(files, monkeypatch, transc
     job = ScoringJob("clip", files[0], tuple(files[1:]), RATE, extras, transcript)
     assert [scores["wer"] for scores in score_job(job)] == pytest.approx(expected)
     assert set(asked) == {"tiny.en"}
+
+
+def test_notes_are_compared_with_those_of_the_original(files, monkeypatch):
+    song = [notes.Note(0.1 * k, 0.1 * k + 0.09, 60 + k) for k in range(10)]
+    heard = iter([song, song, song, song[:5]])  # the original and the decoded audio, in turn
+    monkeypatch.setattr(notes, "transcribe_notes", lambda audio, rate: next(heard))
+    extras = Extras(notes=True)
+    assert extras.names == ("note_f",)
+    job = ScoringJob("clip", files[0], tuple(files[1:]), RATE, extras)
+    # Half of the notes, and no other: 2 * 0.5 * 1 / (0.5 + 1).
+    assert [scores["note_f"] for scores in score_job(job)] == pytest.approx([1, 2 / 3])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingPackageError, match="needs the model of basic-pitch"):
+        extras.check()

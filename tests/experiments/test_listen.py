@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import FIXTURES
 
@@ -37,7 +39,8 @@ def listen(tmp_path, compiled):
 
 
 def test_a_page_of_a_model_folder(listen, model_folder, data, tmp_path):
-    done = listen(model_folder, "data", "--out", "page.html", "--workers", "1")
+    words = ("--out", "page.html", "--workers", "1", "--figure", "page.png")
+    done = listen(model_folder, "data", *words)
     assert done.returncode == 0, done.stderr
     page = tmp_path / "page.html"
     size = page.stat().st_size
@@ -45,6 +48,10 @@ def test_a_page_of_a_model_folder(listen, model_folder, data, tmp_path):
     html = page.read_text(encoding="utf-8")
     assert html.count("<audio ") == 2 and html.count('src="data:image/png') == 2
     assert "misc_crow.flac" in html and "SI-SDR" in html
+    with Image.open(tmp_path / "page.png") as image:
+        # A row for the original and one for the model.
+        assert image.width > 1000 and image.height > 500
+        assert np.unique(np.asarray(image.convert("L"))).size > 50
 
     (data / "damaged.wav").write_bytes(b"RIFF")
     again = listen(model_folder, "data", "--out", "page.html", "--overwrite", "--keep", "kept")

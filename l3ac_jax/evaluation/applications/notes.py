@@ -13,7 +13,7 @@ from jaxtyping import Float
 from l3ac_jax.errors import ArgumentError
 from l3ac_jax.evaluation.applications.application import Chosen, Compared
 from l3ac_jax.evaluation.clips import EvaluationClip
-from l3ac_jax.evaluation.report import Metric
+from l3ac_jax.evaluation.report import METRICS, Metric
 from l3ac_jax.metrics import notes
 from l3ac_jax.metrics.bootstrap import ratio
 from l3ac_jax.metrics.notes import Note
@@ -28,7 +28,7 @@ class Notes:
     """By the model of basic-pitch; the mean over clips with notes, of the F-measure."""
 
     name: ClassVar[str] = "notes"
-    metrics: ClassVar[dict[str, Metric]] = {"note_f": Metric("notes, F-measure", "", "higher", 3)}
+    metrics: ClassVar[dict[str, Metric]] = {"note_f": METRICS["note_f"]}
     of_originals: ClassVar[tuple[str, ...]] = ()  # which are the truth here
 
     @property
