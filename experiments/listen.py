@@ -96,7 +96,7 @@ def listen(options: Options) -> int:
         if options.figure is not None and whole:
             pictures = {
                 Path(clip).stem: {"original": original(clip)}
-                | {codec.name: decoded(codec.name, clip) for codec in report.codecs}
+                | {Path(codec.name).stem: decoded(codec.name, clip) for codec in report.codecs}
                 for clip in whole
             }
             title = f"{options.data}, {sample_rate} Hz"

@@ -54,7 +54,7 @@ __all__ = [
 Configuration = TypeVar("Configuration", bound=BaseModel)
 
 PUBLISHED = ("0k75bps", "1kbps", "1k5bps", "3kbps")
-BUNDLED = ("base", "small", "stream")  # with their weights in this package
+BUNDLED = ("base", "small", "stream", "music")  # with their weights in this package
 NAMED = (*BUNDLED, *PUBLISHED)
 DEFAULT_MODEL = "base"
 DEFAULT_STREAMING_MODEL = "stream"  # which decodes while it comes, as it is

@@ -130,7 +130,8 @@ class CheckpointConfig(Table, frozen=True):
     """A checkpoint every `every` steps and at every evaluation.
 
     The last `keep_last` of them are kept, and the `keep_best` best by what evaluation said of
-    `best_by`: the lowest loss (of the terms that need no discriminator), the highest score.
+    `best_by`: the lowest loss (of the terms that need no discriminator, with the weights of the
+    last stage), the highest score.
     """
 
     every: PositiveInt = 1000

@@ -37,7 +37,9 @@ def draw_spectrograms(
         peak = spectrogram_peak(versions[rows[0]], sample_rate)
         for panel, what in zip(column, rows, strict=True):
             picture = draw_spectrogram(panel, versions[what], sample_rate, peak)
-            panel.set_title(f"{name}, {what}", fontsize="medium")
             panel.label_outer()
-    figure.colorbar(picture, ax=panels, label="magnitude (dB)")
+        column[0].set_title(name, fontsize="medium")
+    for panel, what in zip(panels[:, 0], rows, strict=True):
+        panel.set_ylabel(f"{what}\nfrequency (kHz)")
+    figure.colorbar(picture, ax=panels, label="magnitude (dB)", fraction=0.03)
     return figure

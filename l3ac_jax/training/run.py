@@ -36,6 +36,7 @@ from l3ac_jax.training.devices import Devices, all_devices
 from l3ac_jax.training.folders import RunKind
 from l3ac_jax.training.hyperparameters import Hyperparameters
 from l3ac_jax.training.logs import NoLog, RunLog
+from l3ac_jax.training.objective import Weights
 from l3ac_jax.training.progress import TrainingProgress
 from l3ac_jax.training.stages import (
     StageProgram,
@@ -88,6 +89,11 @@ class TrainingRun:
     def hyperparameters(self) -> Hyperparameters:
         """Of the present stage."""
         return self.program.hyperparameters
+
+    @property
+    def judging_weights(self) -> Weights:
+        """Of the losses in evaluations: those of the last stage, so that all can be compared."""
+        return self.programs[-1].hyperparameters.loss
 
     @property
     def evaluate_every(self) -> int:

@@ -155,7 +155,7 @@ class _Training:
             return
         self._fetch()
         if run.evaluator is not None:
-            run.evaluator.compile(run.model_params, run.whisper, run.hyperparameters.loss)
+            run.evaluator.compile(run.model_params, run.whisper, run.judging_weights)
         self.leaves = True
 
     def _evaluate(self) -> dict[str, float] | None:
@@ -163,7 +163,7 @@ class _Training:
         if run.evaluator is None:
             return None
         self._fetch()
-        arguments = (run.model_params, run.whisper, run.hyperparameters.loss)
+        arguments = (run.model_params, run.whisper, run.judging_weights)
         if run.progress is None:
             result = run.evaluator(*arguments)
         else:

@@ -72,6 +72,14 @@ def test_each_stage_has_its_schedule_and_terms(finished, config):
         assert entry["loss"] == pytest.approx(100 * entry["waveform"], rel=1e-5)
     for entry in train[STEPS : 2 * STEPS]:
         assert entry["loss"] == pytest.approx(5 * entry["waveform"] + entry["mel"], rel=1e-5)
+    # Evaluations of all stages can be compared, and the best one found among them.
+    *_, last = load_config(config).stages
+    evaluations = [e for e in read_metrics(run / "metrics.jsonl") if e["kind"] == "evaluation"]
+    assert {stage.end for stage in load_config(config).stages} <= {e["step"] for e in evaluations}
+    for entry in evaluations:
+        weights = last.training.loss
+        weighed = weights.waveform * entry["waveform"] + weights.mel * entry["mel"]
+        assert entry["loss"] == pytest.approx(weighed, rel=1e-5)
     judged = [entry["step"] for entry in train if "adversarial" in entry]
     assert judged == list(range(2 * STEPS + 1, 3 * STEPS + 1))
     assert "stage 2 of 3" in output and "stage 3 of 3" in output

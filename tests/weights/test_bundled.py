@@ -38,7 +38,7 @@ def test_a_bundled_model_is_the_one_of_its_configuration(name, no_network):
     codec = l3ac_jax.get_model(name)
     assert codec.config == named_config(name).model
     load_model_file(BUNDLED_FOLDER / f"{name}.safetensors")  # which compares it with its network
-    assert codec.bitrate <= 3000
+    assert codec.bitrate <= (4800 if name == "music" else 3000)
     assert (BUNDLED_FOLDER / f"{name}.safetensors").stat().st_size < 25e6
     assert f"`{name}`" in (BUNDLED_FOLDER / "README.md").read_text()
     assert (BUNDLED_FOLDER / f"{name}.md").read_text().startswith(f"# Model card: `{name}`\n")
