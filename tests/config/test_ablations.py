@@ -1,4 +1,4 @@
-"""The published set of ablations: each file changes what it says, and nothing else."""
+"""The ablations, the published set and that of `music`: a file changes what it says, no more."""
 
 import fnmatch
 import re
@@ -15,7 +15,10 @@ from l3ac_jax.model.params import expected_params
 CONFIGS = Path(__file__).parents[2] / "configs"
 BASELINE = CONFIGS / "0k75bps.toml"
 SMALL = CONFIGS / "smoke.toml"
+MUSIC = CONFIGS / "music.toml"
 FILES = {path.stem: path for path in sorted(CONFIGS.glob("ablations/*.toml"))}
+OF_MUSIC = {f"music/{path.stem}": path for path in sorted(CONFIGS.glob("ablations/music/*.toml"))}
+ALL = FILES | OF_MUSIC
 
 # Members of a series that have the published value.
 AS_PUBLISHED = {"window_200", "noise_0.5"}
@@ -35,12 +38,13 @@ def settings(path: Path, base: Path | None = None) -> dict[str, Any]:
 
 def named(path: Path) -> dict[str, Any]:
     table = tomllib.loads(path.read_text())
-    assert table.pop("base") == "../0k75bps.toml"
+    of_music = path.parent.name == "music"
+    assert table.pop("base") == ("../../music.toml" if of_music else "../0k75bps.toml")
     return dict(leaves(table))
 
 
 def test_the_set_is_complete():
-    assert {name: list(named(path).values()) for name, path in FILES.items()} == {
+    assert {name: list(named(path).values()) for name, path in ALL.items()} == {
         "tpooling_off": [False],
         "tpooling_signed": [False],
         "tpooling_single": [(11,), (5,)],
@@ -60,6 +64,11 @@ def test_the_set_is_complete():
         "causal_20": [True, 20.0, "running"],
         "causal_40": [True, 40.0, "running"],
         "causal_no_norm": [True, "none"],
+        "music/levels": [(9, 9, 9, 7, 7, 7)],
+        "music/nearest": ["nearest"],
+        "music/spectral": [10.0, 0.5, 5.0, 5.0],
+        "music/tpooling_off": [False],
+        "music/transposed": ["transposed"],
     }
 
 
@@ -75,9 +84,18 @@ def test_an_ablation_changes_exactly_the_keys_that_it_names(name, base):
         assert different == (set() if name in AS_PUBLISHED else changes.keys())
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", OF_MUSIC)
+def test_one_of_music_changes_exactly_the_keys_that_it_names(name):
+    before, after = settings(MUSIC), settings(OF_MUSIC[name])
+    changes = named(OF_MUSIC[name])
+    different = {key for key in before if before[key] != after[key]}
+    assert different - {"training.stages"} == changes.keys()
+    assert {key: after[key] for key in changes} == changes
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_the_command_in_the_head_comment_names_the_file(name):
-    head = FILES[name].read_text().split("\nbase", 1)[0]
+    head = ALL[name].read_text().split("\nbase", 1)[0]
     assert all(line.startswith("#") for line in head.split("\n") if line)
     (pattern,) = re.findall(r"configs/ablations/(\S+)\.toml", head)
     assert fnmatch.fnmatch(name, pattern)
