@@ -75,7 +75,7 @@ class DatasetError(UserError):
 
 
 class DownloadError(UserError):
-    """Published weights that are neither here nor to be had; the message says what to do."""
+    """What is neither here nor to be had, as published weights; the message says what to do."""
 
 
 class ForkError(UserError):

@@ -27,6 +27,7 @@ from l3ac_jax.cli.command import (
     Overwrite,
 )
 from l3ac_jax.cli.live import live
+from l3ac_jax.cli.page import page
 from l3ac_jax.cli.run import run_command
 from l3ac_jax.cli.stream import app as stream_app
 from l3ac_jax.cli.tokens import tokens
@@ -180,6 +181,7 @@ app.command(
     help="Encode and decode from standard input to standard output, while it comes.",
 )
 app.command(live)
+app.command(page)
 
 
 @app.command

@@ -34,16 +34,18 @@ def check_packages(format: ExportFormat) -> None:
             import onnx  # noqa: F401
 
 
-def write_programs(codec: L3AC, folder: Path, format: ExportFormat, block: int) -> Iterator[str]:
+def write_programs(
+    codec: L3AC, folder: Path, format: ExportFormat, block: int, clips: bool = True
+) -> Iterator[str]:
     """Write encoder, decoder, the steps of what streams exactly, and what says how to call them.
 
-    `block` is the number of tokens of a step. Yields a line for each file. Raises ArgumentError for
-    a network that has no program for any length.
+    `block` is the number of tokens of a step. Without `clips`, steps alone. Yields a line for each
+    file. Raises ArgumentError for a network that has no program for any length.
     """
     check_packages(format)
     write = _writer(format, codec)
     steps, reasons = step_programs(codec, block)
-    programs = clip_programs(codec) + steps
+    programs = (clip_programs(codec) if clips else []) + steps
     for program in programs:
         path = folder / f"{program.name}.{format}"
         path.write_bytes(write(program))
