@@ -17,6 +17,7 @@ NEEDED = [
     "l3ac_jax/assets/LICENSE.festvox-ru.txt",
     "l3ac_jax/assets/LICENSE.sonic-pi-samples.txt",
     "l3ac_jax/evaluation/pages/listening.html",
+    "l3ac_jax/exports/page/index.html",
 ]
 # What extras are for, and the extra that the message must name.
 NEEDS_EXTRA = {

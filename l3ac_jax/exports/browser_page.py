@@ -64,7 +64,9 @@ def runtime_folder() -> Iterator[Path]:
     instead = f"--runtime takes the folder of an unpacked {PACKAGE} instead"
     npm = shutil.which("npm")
     if npm is None:
-        raise DownloadError(f"{PACKAGE} {VERSION} comes with npm, which is not installed; {instead}")
+        raise DownloadError(
+            f"{PACKAGE} {VERSION} comes with npm, which is not installed; {instead}"
+        )
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [npm, "pack", f"{PACKAGE}@{VERSION}", "--loglevel=error"],

@@ -18,10 +18,10 @@ from l3ac_jax.evaluation.random_params import random_params
 from l3ac_jax.exports.writing import write_programs
 from l3ac_jax.tokens.bitstream.files import save
 from l3ac_jax.tokens.format import EncodedAudio
+from tests.onnxruntime_web import PLACE
 from tests.small_configs import SMALL_CONFIGS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "decode.mjs"
-PLACE = "L3AC_JAX_ONNXRUNTIME_WEB"
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,17 @@ const ARRAYS = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };
 /** What codec.json says, and the steps of both directions. */
 export async function loadCodec(ort, read) {
   const facts = JSON.parse(new TextDecoder().decode(await read("codec.json")));
-  const states = tensors(await read("states.safetensors"));
-  const step = async (name) => {
-    const program = facts.programs[name];
-    const session = await ort.InferenceSession.create(new Uint8Array(await read(program.file)));
-    return new Step(ort, session, program, (part) => states(`${name}.${part}`));
-  };
-  return { facts, encoder: await step("encoder_step"), decoder: await step("decoder_step") };
+  const names = ["encoder_step", "decoder_step"];
+  const [states, ...files] = await Promise.all(
+    ["states.safetensors", ...names.map((name) => facts.programs[name].file)].map(read),
+  );
+  const first = tensors(states);
+  const steps = [];
+  for (const [i, name] of names.entries()) {
+    const session = await ort.InferenceSession.create(new Uint8Array(files[i]));
+    steps.push(new Step(ort, session, facts.programs[name], (part) => first(`${name}.${part}`)));
+  }
+  return { facts, encoder: steps[0], decoder: steps[1] };
 }
 
 /** By how many samples what comes out is behind what goes in, in whole blocks as they are computed. */

@@ -130,6 +130,7 @@ async function useMicrophone() {
     endMicrophone = null;
     at("live").hidden = true;
     at("microphone").textContent = "Start";
+    at("microphone").disabled = true;
   }
   if (!result) return;
   if (result.audio) showResult("the microphone, live", result);
