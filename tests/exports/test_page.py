@@ -121,12 +121,18 @@ def chromium(tmp_path_factory):
         browser.close()
 
 
-# What a test may set: how slow steps are, what is wrong with the microphone.
+# What a test may set: how slow steps are, that live use has no codec, what is wrong with the
+# microphone.
 SIMULATED = """
 const post = Worker.prototype.postMessage;
 Worker.prototype.postMessage = function (data, ...more) {
-  if (data.request !== "trial" || !window.factor) return post.call(this, data, ...more);
-  this.onmessage({ data: { id: data.id, answer: { factor: window.factor } } });
+  const answer = (values) => this.onmessage({ data: { id: data.id, answer: values } });
+  const { request, samples } = data;
+  if (request === "trial" && window.factor) return answer({ factor: window.factor });
+  if (request === "block" && window.echo) {
+    return answer({ tokens: new Int32Array(64), audio: samples.slice(), seconds: 0.012 });
+  }
+  return post.call(this, data, ...more);
 };
 const create = AudioContext.prototype.createMediaStreamSource;
 AudioContext.prototype.createMediaStreamSource = function (stream) {
@@ -165,7 +171,7 @@ def loaded(chromium, address):
 def page(loaded, address):
     """The page; the test fails on messages, and on requests to others."""
     page, noticed = loaded
-    page.evaluate("factor = 0, refused = ownRateAlone = false")
+    page.evaluate("factor = 0, echo = refused = ownRateAlone = false")
     page.evaluate("document.querySelector('#result').hidden = true")
     yield page
     ours = (address, f"blob:{address}", "data:")
@@ -321,6 +327,62 @@ def test_the_microphone_live(page, tmp_path):
     assert rms(decoded.samples) > 0.01
 
 
+def test_what_is_heard_live_is_what_was_said(page, tmp_path):
+    page.evaluate("factor = 0.1, echo = true")
+    page.click("#microphone")
+    page.wait_for_selector("#live-figures div:has-text('real-time factor') >> text='0.25'")
+    assert page.inner_text("#live-state").startswith("Live")
+    assert set(terms(page, "#live-figures")) == {
+        "real-time factor", "dropouts", "left out", "latency of the codec", "waiting to be played"
+    }  # fmt: skip
+    page.wait_for_timeout(1000)
+    page.click("#microphone")
+    page.wait_for_selector("#result:visible")
+    heard = coded(page, tmp_path)[1].samples[0]
+    assert len(heard) > RATE / 2
+    heard = heard[-RATE // 4 :]  # a quarter of a second, somewhere in what is said again and again
+    said = np.concatenate([speech[0], speech[0]])
+    products = np.correlate(said, heard, "valid")
+    powers = np.convolve(said**2, np.ones(len(heard)), "valid")
+    assert np.max(products / np.sqrt(powers * np.sum(heard**2) + 1e-9)) > 0.9
+
+
+RING = """(steps) => {
+  const found = {};
+  const reports = [];
+  globalThis.AudioWorkletProcessor = class {
+    port = { postMessage: (report) => reports.push(report) };
+  };
+  globalThis.registerProcessor = (name, processor) => { found[name] = processor; };
+  globalThis.sampleRate = 10; // a report each sample
+  SOURCE
+  const ring = new found.playback({ processorOptions: { size: 8, ahead: 4 } });
+  const heard = steps.map((step) => {
+    if (Array.isArray(step)) return ring.port.onmessage({ data: Float32Array.from(step) });
+    const output = new Float32Array(step);
+    ring.process([], [[output]]);
+    return Array.from(output);
+  });
+  return [heard.filter((part) => part), reports.at(-1)];
+}"""
+
+
+def test_the_ring_waits_plays_drops_out_and_leaves_out_what_is_oldest(page, folder):
+    program = RING.replace("SOURCE", (folder / "worklets.js").read_text())
+    steps = [[1, 2, 3], 2, [4, 5], 2, 4, 2, [6, 7, 8], 1, [9] * 8, 3, [10, 11, 12], 8]
+    heard, report = page.evaluate(program, steps)
+    assert heard == [
+        [0, 0],  # four are to wait first
+        [1, 2],
+        [3, 4, 5, 0],  # a dropout, after which it waits again
+        [0, 0],
+        [0],
+        [9, 9, 9],  # eight have room: what came before is left out
+        [9, 9, 9, 9, 9, 10, 11, 12],
+    ]
+    assert (report["dropouts"], report["skipped"], report["waiting"]) == (1, 3, 0)
+
+
 def test_a_machine_that_is_too_slow_records_and_codes_afterwards(page, tmp_path):
     page.evaluate("factor = 3.44")
     page.click("#microphone")
@@ -337,8 +399,7 @@ def test_a_machine_that_is_too_slow_records_and_codes_afterwards(page, tmp_path)
 
 
 def test_a_browser_that_captures_at_another_rate_records(page, tmp_path):
-    page.evaluate("factor = 0.1")
-    page.evaluate("ownRateAlone = true")
+    page.evaluate("factor = 0.1, ownRateAlone = true")
     page.click("#microphone")
     page.wait_for_selector("#live-figures dd")
     assert re.match(r"This browser captures at [\d,]+ Hz alone\.", page.inner_text("#live-state"))
@@ -348,8 +409,7 @@ def test_a_browser_that_captures_at_another_rate_records(page, tmp_path):
 
 
 def test_a_microphone_that_is_not_allowed(page):
-    page.evaluate("factor = 0.1")
-    page.evaluate("refused = true")
+    page.evaluate("factor = 0.1, refused = true")
     page.click("#microphone")
     page.wait_for_selector("#error:visible")
     assert page.inner_text("#error").startswith("The microphone was not allowed")
