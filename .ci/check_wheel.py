@@ -8,7 +8,7 @@ import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-NAMES = ("base", "small", "stream")
+NAMES = ("base", "small", "stream", "music")
 NEEDED = [
     *(f"l3ac_jax/weights/bundled/{name}.safetensors" for name in NAMES),
     *(f"l3ac_jax/configs/{name}.toml" for name in (*NAMES, "0k75bps", "1kbps", "1k5bps", "3kbps")),
