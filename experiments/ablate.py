@@ -66,7 +66,7 @@ class Options:
     """Of the choice of recordings and of the confidence intervals."""
     metrics: tuple[str, ...] = ("pesq", "stoi", "estoi", "si_sdr", "mel", "usage")
     """Scores for the table and the figure; the files have all of them."""
-    music: bool = False
+    music: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Also the scores of music (the extra `music`), as evaluate.py has them."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Processes that score."""
@@ -94,6 +94,8 @@ def ablate(options: Options, overrides: list[str]) -> int:
 
 def _check(options: Options) -> None:
     from l3ac_jax.evaluation.report import METRICS
+    from l3ac_jax.evaluation.scoring import Extras
+    from l3ac_jax.metrics.music import MUSIC_SCORES
 
     if not options.configs:
         raise ArgumentError("CONFIG: at least one configuration file is needed")
@@ -108,6 +110,9 @@ def _check(options: Options) -> None:
     for name in options.metrics:
         if name not in METRICS:
             raise ArgumentError(f"--metrics: {name!r} is none of {', '.join(METRICS)}")
+        if name in MUSIC_SCORES and not options.music:
+            raise ArgumentError(f"--metrics: {name} is a score of music: it needs --music")
+    Extras(music=options.music).check()  # training comes before they are needed, and takes long
 
 
 def _run_all(

@@ -94,10 +94,11 @@ def listen(options: Options) -> int:
         )
         whole = _coded_by_all(report)
         if options.figure is not None and whole:
+            rows = _short([codec.name for codec in report.codecs])
             pictures = {
-                Path(clip).stem: {"original": original(clip)}
-                | {Path(codec.name).stem: decoded(codec.name, clip) for codec in report.codecs}
-                for clip in whole
+                name: {"original": original(clip)}
+                | {row: decoded(codec, clip) for codec, row in rows.items()}
+                for clip, name in _short(whole).items()
             }
             title = f"{options.data}, {sample_rate} Hz"
             save_figure(
@@ -106,6 +107,12 @@ def listen(options: Options) -> int:
     heard = len({scores.clip for scores in report.clips})
     print(f"{options.out}: clips: {heard}, codecs: {len(codecs)}, {size / 1e6:.1f} MB")
     return FAILED if report.failures else 0
+
+
+def _short(names: list[str]) -> dict[str, str]:
+    """What is written beside a picture: the last part of a path, where that is one's own."""
+    last = Counter(Path(name).name for name in names)
+    return {name: Path(name).name if last[Path(name).name] == 1 else name for name in names}
 
 
 def _coded_by_all(report: Report) -> list[str]:

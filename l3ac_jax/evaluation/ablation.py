@@ -147,7 +147,8 @@ def evaluate_run(
     settings: Settings,
     progress: ReportProgress,
 ) -> Report:
-    """The evaluation of a trained run: the one that is there, if it has these clips, or a new one.
+    """The evaluation of a trained run: the one that is there, if it has these clips and the scores
+    that are asked for, or a new one.
 
     `data` is what the report calls the clips. Raises what `get_model` and `evaluate` raise.
     """
@@ -155,7 +156,9 @@ def evaluate_run(
     if (run.evaluation / REPORT_FILE).exists():
         report = read_report(run.evaluation)
         same = (report.data, report.seed) == (data, settings.seed)
-        if same and {clip.clip for clip in report.clips} == names:
+        wanted = set(settings.extras.names)
+        scored = all(wanted <= clip.scores.keys() for clip in report.clips)
+        if same and scored and {clip.clip for clip in report.clips} == names:
             return report
     from l3ac_jax.codec.pretrained import get_model
     from l3ac_jax.evaluation.codecs import NeuralCodec

@@ -6,7 +6,17 @@ import pytest
 
 from l3ac_jax.config import dump_config, load_config
 from l3ac_jax.errors import ConfigError, OutputError
-from l3ac_jax.evaluation.ablation import AblationRun, begin, plan_runs, read_variants
+from l3ac_jax.evaluation.ablation import (
+    AblationRun,
+    begin,
+    evaluate_run,
+    plan_runs,
+    read_variants,
+)
+from l3ac_jax.evaluation.clips import EvaluationClip
+from l3ac_jax.evaluation.evaluate import Settings
+from l3ac_jax.evaluation.report import ClipScores, Report, write_report
+from l3ac_jax.evaluation.scoring import Extras
 from tests.training.small_run import STEPS, small_experiment
 
 NOISE = "[model.quantizer]\nnoise_rate = "
@@ -120,3 +130,27 @@ def test_mistakes_are_named(base, variant, tmp_path):
     run.experiment.mkdir(parents=True)
     with pytest.raises(OutputError, match=r"experiment.toml: is a folder"):
         begin(run)
+
+
+def test_an_evaluation_is_taken_again_unless_it_lacks_clips_or_scores(base, tmp_path, monkeypatch):
+    (run,) = plan_runs(read_variants([base]), [0], tmp_path / "out")
+    scores = ClipScores(codec=run.name, clip="a.wav", domain="x", seconds=1, scores={"pesq": 1.0})
+    kept = Report(data="data", seed=0, codecs=(), clips=(scores,), summaries=())
+    run.evaluation.mkdir(parents=True)
+    write_report(run.evaluation, kept)
+    made = []
+    monkeypatch.setattr("l3ac_jax.codec.pretrained.get_model", lambda folder: None)
+    monkeypatch.setattr("l3ac_jax.evaluation.codecs.NeuralCodec", lambda name, codec: None)
+    monkeypatch.setattr(
+        "l3ac_jax.evaluation.evaluate.evaluate", lambda *given: made.append(given) or kept
+    )
+
+    def evaluated(clip="a.wav", **settings):
+        clips = [EvaluationClip(clip, "x", tmp_path / clip)]
+        evaluate_run(run, clips, "data", Settings(**settings), lambda *_: None)
+        return len(made)
+
+    assert evaluated() == 0
+    assert evaluated(extras=Extras(music=True)) == 1
+    assert evaluated("b.wav") == 2
+    assert evaluated(seed=1) == 3

@@ -84,6 +84,10 @@ def test_runs_are_compared_and_one_that_fails_does_not_end_the_others(folder, co
     [
         (["nowhere.toml", "--steps", "0"], "--steps: at least 1 is needed, got 0"),
         (["nowhere.toml", "--metrics", "mos"], "--metrics: 'mos' is none of pesq, stoi"),
+        (
+            ["nowhere.toml", "--metrics", "visqol"],
+            "--metrics: visqol is a score of music: it needs",
+        ),
         (["configs/smoke.toml", "nowhere.toml"], "nowhere.toml: cannot be read"),
         (["configs/smoke.toml", "--model.x.y", "1"], "the command line: model.x: unknown key"),
     ],

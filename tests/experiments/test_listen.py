@@ -1,5 +1,6 @@
 """The script: a page of a model folder, the same each time, and what it says of mistakes."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -89,3 +90,13 @@ def test_help_has_an_example(listen):
     done = listen("--help")
     assert done.returncode == 0
     assert "python experiments/listen.py 3kbps 1kbps recordings --out page.html" in done.stdout
+
+
+def test_pictures_have_short_names_that_are_nobody_elses(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))  # where the script finds its neighbours
+    short = importlib.import_module("listen")._short
+    assert short(["Opus 5.6k", "runs/a/best", "base"]) == {
+        "Opus 5.6k": "Opus 5.6k", "runs/a/best": "best", "base": "base"
+    }  # fmt: skip
+    both = ["speech/a.wav", "music/a.wav"]
+    assert short(both) == {name: name for name in both}

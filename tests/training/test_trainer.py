@@ -269,6 +269,7 @@ def test_mistakes_cost_one_line_and_nothing_else(finished, config, tmp_path, cap
     new = tmp_path / "new"
     wide = mistake(new, "--fine-tune", str(run), "--model.feature-dim", "24")
     assert "does not fit the configuration" in wide
+    assert "--partly: needs --fine-tune MODEL" in mistake(new, "--partly")
     odd = mistake(new, "--data.batch-size", "5", "--training.micro-batches", "2")
     assert "data.batch_size is 5, which 1 devices with training.micro_batches = 2" in odd
     assert "unknown key; did you mean" in mistake(new, "--training.epoch", "2")

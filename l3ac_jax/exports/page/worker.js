@@ -6,7 +6,7 @@ import { Coder, joined, loadCodec } from "./codec.js";
 const PART_SECONDS = 0.5; // of audio, between two reports of progress
 const TRIAL_STEPS = 12;
 
-// One thread: of programs as small as these, two took longer (docs/exports.md).
+// One thread: of programs as small as these, two took longer (docs/browser.md).
 ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = {
   mjs: new URL("./onnxruntime/ort-wasm.js", import.meta.url).href,
