@@ -16,7 +16,9 @@ the files are laid over another model; so, in minutes on two cores, over a small
         configs/ablations/noise_0.toml --base configs/miniature.toml \
         --data recordings/held-out --clips 12 --out runs/miniature --steps 150 --seeds 0 1
 
-The budget is one of steps, not of time: the learning rate's schedule is laid over them.
+The budget is one of steps, not of time: the learning rate's schedule is laid over them. With
+--fine-tune every run begins with a trained model, so that few steps say more; --fresh has the
+layers that a variant changes begin at random in all of them.
 """
 
 from __future__ import annotations
@@ -60,6 +62,12 @@ class Options:
     """Steps of training of each run; as the files say, unless given."""
     seeds: tuple[int, ...] = (0,)
     """Seeds of parameters and data: one run of each configuration for each."""
+    fine_tune: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
+    """Begin every run with the parameters of MODEL, as train.py does."""
+    partly: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """With --fine-tune: layers that do not fit begin at random."""
+    fresh: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LAYER ...")] = ()
+    """With --fine-tune: layers that begin at random although MODEL has them."""
     clips: int | None = None
     """Evaluate on at most so many recordings, drawn from the domains in turn."""
     seed: int = 0
@@ -81,7 +89,7 @@ def ablate(options: Options, overrides: list[str]) -> int:
 
     _check(options)
     variants = read_variants(options.configs, overrides, options.base, options.steps)
-    runs = plan_runs(variants, options.seeds, options.out)
+    runs = plan_runs(variants, options.seeds, options.out, _beginning(options))
     clips = choose_clips(find_clips(options.data), options.clips, options.seed)
     new_figure()  # is matplotlib there?
     options.out.mkdir(parents=True, exist_ok=True)
@@ -112,7 +120,24 @@ def _check(options: Options) -> None:
             raise ArgumentError(f"--metrics: {name!r} is none of {', '.join(METRICS)}")
         if name in MUSIC_SCORES and not options.music:
             raise ArgumentError(f"--metrics: {name} is a score of music: it needs --music")
+    for name in ("partly", "fresh"):
+        if getattr(options, name) and options.fine_tune is None:
+            raise ArgumentError(f"--{name}: needs --fine-tune MODEL, whose layers it takes")
     Extras(music=options.music).check()  # training comes before they are needed, and takes long
+
+
+def _beginning(options: Options) -> list[str]:
+    """The options of train.py that say it."""
+    if options.fine_tune is None:
+        return []
+    partly = ["--partly"] if options.partly else []
+    return [
+        *partly,
+        "--fine-tune",
+        options.fine_tune,
+        *(["--fresh"] if options.fresh else []),
+        *options.fresh,
+    ]
 
 
 def _run_all(
@@ -151,6 +176,7 @@ def _train(run: AblationRun) -> int:
     begin(run)
     script = Path(__file__).with_name("train.py")
     command = [sys.executable, script, run.experiment, "--run-dir", run.training, "--quiet"]
+    command += run.beginning
     with (
         run.log.open("a", encoding="utf-8") as log,
         # In a group of its own it gets one signal, not Ctrl-C and then another one: after the first

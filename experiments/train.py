@@ -57,6 +57,9 @@ class Options:
     partly: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """With --fine-tune: layers that MODEL does not have in the same shapes begin at random, and are
     named."""
+    fresh: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LAYER ...")] = ()
+    """With --fine-tune: layers that begin at random although MODEL has them, as decoder.output or
+    quantizer."""
     coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
     """Address of process 0, for several processes."""
     processes: int | None = None
@@ -71,11 +74,13 @@ class Options:
 
 def train(options: Options, overrides: list[str], is_command: bool) -> int:
     """Train; returns 0, or 128 + the signal that ended it."""
-    if options.partly and options.fine_tune is None:
-        raise ArgumentError("--partly: needs --fine-tune MODEL, whose layers it takes")
+    for name in ("partly", "fresh"):
+        if getattr(options, name) and options.fine_tune is None:
+            raise ArgumentError(f"--{name}: needs --fine-tune MODEL, whose layers it takes")
     config = load_config(options.config, overrides)
     # Only here: what is wrong so far is said at once.
     from l3ac_jax.system.compilation import CompilationTime, keep_compiled_programs
+    from l3ac_jax.training.beginnings import Beginning
     from l3ac_jax.training.devices import connect_processes
     from l3ac_jax.training.trainer import train as run_training
 
@@ -83,15 +88,16 @@ def train(options: Options, overrides: list[str], is_command: bool) -> int:
     several = (options.coordinator, options.processes, options.process)
     if options.distributed or any(value is not None for value in several):
         connect_processes(*several)
+    beginning = None
+    if options.fine_tune is not None:
+        beginning = Beginning(options.fine_tune, options.partly, options.fresh)
     with CompilationTime() as compiling:
 
         def took_long() -> bool:
             may = is_command and BEGUN_ANEW not in os.environ and _alone_on_cpu()
             return may and compiling.seconds >= LONG_COMPILATION_SECONDS
 
-        outcome = run_training(
-            config, options.run_dir, options.fine_tune, options.quiet, took_long, options.partly
-        )
+        outcome = run_training(config, options.run_dir, beginning, options.quiet, took_long)
     if took_long() and outcome.step < outcome.total and not outcome.exit_code:
         _begin_anew(compiling.seconds, options.quiet)
     return outcome.exit_code

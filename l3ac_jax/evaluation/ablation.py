@@ -1,6 +1,7 @@
 """Ablations: variants of a configuration, trained under one budget from the same seeds.
 
     OUT/VARIANT/seed-S/experiment.toml    the configuration, every field written out
+    OUT/VARIANT/seed-S/beginning.json     the options of train.py that say what it begins with
     OUT/VARIANT/seed-S/training/          the training run
     OUT/VARIANT/seed-S/training.log       what it said
     OUT/VARIANT/seed-S/evaluation/        its evaluation: evaluation.json and what evaluate.py keeps
@@ -10,6 +11,7 @@ Variants of the same configuration share their runs, under the first one's name.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["AblationRun", "Variant", "begin", "evaluate_run", "plan_runs", "read_variants"]
 
 EXPERIMENT_FILE = "experiment.toml"
+BEGINNING_FILE = "beginning.json"
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,17 @@ class Variant:
 
 @dataclass(frozen=True)
 class AblationRun:
-    """One training, of one seed. `variants` are the names of those that it counts for."""
+    """One training, of one seed. `variants` are the names of those that it counts for.
+
+    `beginning` has the options of train.py that say what it begins with: none for random
+    parameters.
+    """
 
     variants: tuple[str, ...]
     seed: int
     config: ExperimentConfig
     folder: Path
+    beginning: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -110,12 +118,15 @@ def read_variants(
 
 
 def plan_runs(
-    variants: Sequence[Variant], seeds: Sequence[int], out: str | os.PathLike[str]
+    variants: Sequence[Variant],
+    seeds: Sequence[int],
+    out: str | os.PathLike[str],
+    beginning: Sequence[str] = (),
 ) -> list[AblationRun]:
     """Each different configuration from each seed, which is that of parameters and data.
 
     Raises ConfigError for seeds that are there twice, and for folders that were begun with another
-    configuration.
+    configuration or another `beginning`.
     """
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"seeds must differ: got {', '.join(map(str, seeds))}")
@@ -123,13 +134,15 @@ def plan_runs(
     for variant in variants:
         sharing[variant.config] = (*sharing.get(variant.config, ()), variant.name)
     runs = [
-        AblationRun(names, seed, _seeded(config, seed), Path(out, names[0], f"seed-{seed}"))
+        AblationRun(
+            names, seed, _seeded(config, seed), Path(out, names[0], f"seed-{seed}"), (*beginning,)
+        )
         for config, names in sharing.items()
         for seed in seeds
     ]
     for run in runs:
         if run.training.exists():
-            _check_same(load_config(run.experiment), run)
+            _check_same(run)
     return runs
 
 
@@ -138,6 +151,8 @@ def begin(run: AblationRun) -> None:
     run.folder.mkdir(parents=True, exist_ok=True)
     with complete_file(run.experiment, overwrite=True) as part:
         part.write_text(dump_config(run.config), encoding="utf-8")
+    with complete_file(run.folder / BEGINNING_FILE, overwrite=True) as part:
+        part.write_text(json.dumps(run.beginning) + "\n", encoding="utf-8")
 
 
 def evaluate_run(
@@ -202,10 +217,20 @@ def _seeded(config: ExperimentConfig, seed: int) -> ExperimentConfig:
     )
 
 
-def _check_same(before: ExperimentConfig, run: AblationRun) -> None:
-    changed = differences(before, run.config)
+def _check_same(run: AblationRun) -> None:
+    changed = differences(load_config(run.experiment), run.config)
+    begun = (
+        run.folder / BEGINNING_FILE
+    )  # not there in folders of versions that had random ones only
+    before = json.loads(begun.read_text(encoding="utf-8")) if begun.exists() else []
+    if before != list(run.beginning):
+        changed = [*changed, f"it began with {_words(before)}, is to with {_words(run.beginning)}"]
     if changed:
         raise ConfigError(
             f"{run.folder}: was begun with another configuration: {'; '.join(changed)}; give "
             "another --out, or remove the folder"
         )
+
+
+def _words(beginning: Sequence[str]) -> str:
+    return " ".join(beginning) or "random parameters"

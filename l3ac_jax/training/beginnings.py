@@ -1,13 +1,15 @@
 """The parameters that a new run takes from another model."""
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from l3ac_jax.config import ExperimentConfig
-from l3ac_jax.errors import WeightsError
+from l3ac_jax.errors import ConfigError, WeightsError
 from l3ac_jax.model.params import (
     expected_params,
     flatten,
@@ -20,6 +22,33 @@ from l3ac_jax.training.initialization import initial_params
 from l3ac_jax.weights.sources import load_params
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """What a run begins with: the parameters of `model`, anything that names weights.
+
+    With `partly`, layers that the model has not in the same shapes are random. So are the layers
+    `fresh` ("decoder.output", with all that is inside), whether they would fit or not.
+    """
+
+    model: str
+    partly: bool = False
+    fresh: tuple[str, ...] = ()
+
+    def params(self, config: ExperimentConfig) -> tuple[dict[str, Any], str]:
+        """For a configuration, and in words. Raises WeightsError, and ConfigError for `fresh`."""
+        words = f"with the parameters of {self.model}"
+        if not (self.partly or self.fresh):
+            return all_params(self.model, config), words
+        params, misfits = fitting_params(self.model, config, self.fresh)
+        others = [layer for layer in misfits if not _is_fresh(layer, self.fresh)]
+        if others and not self.partly:
+            raise WeightsError(
+                f"{self.model}: does not fit the configuration: {', '.join(others)}; with --partly "
+                "they begin at random"
+            )
+        return params, f"{words}, but for random ones of {', '.join(misfits) or 'no layer'}"
+
+
 def all_params(model: str | os.PathLike[str], config: ExperimentConfig) -> dict[str, Any]:
     """Those of a model whose network is that of the configuration. Raises WeightsError."""
     _, params = load_params(model)
@@ -29,11 +58,12 @@ def all_params(model: str | os.PathLike[str], config: ExperimentConfig) -> dict[
 
 
 def fitting_params(
-    model: str | os.PathLike[str], config: ExperimentConfig
+    model: str | os.PathLike[str], config: ExperimentConfig, fresh: Sequence[str] = ()
 ) -> tuple[dict[str, Any], list[str]]:
-    """Those of the layers that the model has in the same shapes, and which layers it has not.
+    """Those of the layers that the model has in the same shapes, and which are not taken.
 
-    A layer is taken whole or not at all; the others are random, from the configuration's seed.
+    A layer is taken whole or not at all; the others, and those inside of `fresh`, are random, from
+    the configuration's seed. Raises ConfigError for `fresh` that are not there.
     """
     training, expected = config.training, expected_params(config.model)
     assert training is not None
@@ -44,7 +74,16 @@ def fitting_params(
         for name, wanted in expected.items()
     }
     owners = _owners(config)
-    misfits = sorted({owners[name] for name in expected if not fits[name]})
+    for layer in fresh:
+        if not any(_is_fresh(owner, [layer]) for owner in owners.values()):
+            first = sorted({owner.partition("/")[0] for owner in owners.values()})
+            raise ConfigError(
+                f"--fresh: there is no layer {layer!r}; there are {', '.join(first)} and those "
+                "inside of them, as decoder.output"
+            )
+    misfits = sorted(
+        {owners[name] for name in expected if not fits[name] or _is_fresh(owners[name], fresh)}
+    )
     key = jax.random.key(training.seed)
     leaves = flatten(initial_params(config.model, training.initialization, key))
     for name, wanted in expected.items():
@@ -63,3 +102,8 @@ def _owners(config: ExperimentConfig) -> dict[str, str]:
             path = path.rpartition("/")[0]
         owners[name] = path or name.rpartition("/")[0]
     return owners
+
+
+def _is_fresh(owner: str, fresh: Sequence[str]) -> bool:
+    dotted = owner.replace("/", ".")
+    return any(dotted == layer or dotted.startswith(f"{layer}.") for layer in fresh)

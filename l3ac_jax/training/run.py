@@ -4,9 +4,9 @@
     RUN/checkpoints/     see checkpoints.py
     RUN/metrics.jsonl    losses and scores; the same for TensorBoard in RUN/tensorboard/
 
-The state is, in this order: that of the newest checkpoint in RUN; else, with `fine_tune`, the
-parameters of that model and nothing else of it (`partly`: those that fit); else random parameters,
-from the configuration's seed.
+The state is, in this order: that of the newest checkpoint in RUN; else, with a `Beginning`, the
+parameters of that model and nothing else of it; else random parameters, from the configuration's
+seed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from l3ac_jax.errors import ConfigError
 from l3ac_jax.model.params import in_words
 from l3ac_jax.system.compilation import CompilationWatch, quick_compilation
 from l3ac_jax.system.files import complete_file
-from l3ac_jax.training.beginnings import all_params, fitting_params
+from l3ac_jax.training.beginnings import Beginning
 from l3ac_jax.training.checkpoints import Checkpoints
 from l3ac_jax.training.devices import Devices, all_devices
 from l3ac_jax.training.folders import RunKind
@@ -133,7 +133,7 @@ class TrainingRun:
 
 @contextmanager
 def open_run(
-    config: ExperimentConfig, folder: Path, fine_tune: str | None, partly: bool, quiet: bool
+    config: ExperimentConfig, folder: Path, beginning: Beginning | None, quiet: bool
 ) -> Iterator[TrainingRun]:
     """A run, ready for its next step. Raises what `train` raises before anything is trained."""
     stages, training = config.stages, config.training
@@ -168,7 +168,7 @@ def open_run(
             )
             stack.enter_context(CompilationWatch(progress.compiling, progress.compiled))
         state, came_from = _initial_state(
-            config, steps, programs[0].hyperparameters, devices, checkpoints, fine_tune, partly
+            config, steps, programs[0].hyperparameters, devices, checkpoints, beginning
         )
         checkpoints.prepare(state)
         step = int(jax.device_get(state.step))
@@ -214,8 +214,7 @@ def _initial_state(
     hyperparameters: Hyperparameters,
     devices: Devices,
     checkpoints: Checkpoints,
-    fine_tune: str | None,
-    partly: bool,
+    beginning: Beginning | None,
 ) -> tuple[TrainState, str]:
     """The state to go on with, on all devices, and where it comes from in words."""
     if (latest := checkpoints.latest) is not None:
@@ -223,13 +222,9 @@ def _initial_state(
         state = checkpoints.restore(latest, steps.abstract(hyperparameters), devices.replicated)
         return state, f"going on from step {latest}"
     params, came_from = None, "new run"
-    if fine_tune is not None:
-        came_from += f" with the parameters of {fine_tune}"
-        if partly:
-            params, misfits = fitting_params(fine_tune, config)
-            came_from += f", but for random ones of {', '.join(misfits) or 'no layer'}"
-        else:
-            params = all_params(fine_tune, config)
+    if beginning is not None:
+        params, words = beginning.params(config)
+        came_from += f" {words}"
     init = jax.jit(
         steps.init, out_shardings=devices.replicated, compiler_options=quick_compilation()
     )

@@ -19,6 +19,7 @@ from jax.experimental import multihost_utils
 from l3ac_jax.config import ExperimentConfig
 from l3ac_jax.errors import LoaderError, ScoreError, TrainingDivergedError
 from l3ac_jax.system.compilation import product_options
+from l3ac_jax.training.beginnings import Beginning
 from l3ac_jax.training.run import TrainingRun, open_run
 from l3ac_jax.training.step import Steps
 from l3ac_jax.training.stop import StopRequest
@@ -39,16 +40,14 @@ class TrainingOutcome:
 def train(
     config: ExperimentConfig,
     folder: str | os.PathLike[str],
-    fine_tune: str | None = None,
+    beginning: Beginning | None = None,
     quiet: bool = False,
     leave_once_compiled: Callable[[], bool] = lambda: False,
-    partly: bool = False,
 ) -> TrainingOutcome:
     """Train from where a folder left off to the end, or until Ctrl-C or SIGTERM.
 
-    `fine_tune` names a model, a checkpoint or a run whose parameters a new run begins with; with
-    `partly`, layers that are not there in the same shapes begin with random ones. With
-    `jax.distributed`, every process calls this with the same arguments.
+    A new run has random parameters, or those of `beginning`. With `jax.distributed`, every process
+    calls this with the same arguments.
 
     `leave_once_compiled` is asked once, when the programs of the steps have all run. Where it says
     yes, that of the evaluation is compiled as well, and training saves and leaves.
@@ -58,7 +57,7 @@ def train(
     WeightsError or DownloadError. Later: LoaderError or ScoreError for workers that ended, and
     TrainingDivergedError; what is lost then is what came after the last checkpoint.
     """
-    with StopRequest() as stop, open_run(config, Path(folder), fine_tune, partly, quiet) as run:
+    with StopRequest() as stop, open_run(config, Path(folder), beginning, quiet) as run:
         _Training(run, stop, leave_once_compiled).go_on()
         exit_code = stop.exit_code if run.step < run.total else 0
         return TrainingOutcome(run.step, run.total, exit_code)

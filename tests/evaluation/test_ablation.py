@@ -103,6 +103,21 @@ def test_a_folder_of_another_configuration_is_refused_with_the_difference(base, 
         planned(8)
 
 
+def test_a_folder_with_another_beginning_is_refused(base, tmp_path):
+    def planned(*beginning: str) -> AblationRun:
+        (run,) = plan_runs(read_variants([base]), [0], tmp_path / "out", beginning)
+        return run
+
+    tuned = ["--fine-tune", "small", "--fresh", "quantizer"]
+    begin(planned(*tuned))
+    planned().training.mkdir()
+    assert planned(*tuned).beginning == tuple(tuned)
+    with pytest.raises(
+        ConfigError, match="with --fine-tune small --fresh quantizer, is to with random parameters"
+    ):
+        planned()
+
+
 def test_a_run_is_trained_when_its_last_step_is_kept(base, tmp_path):
     (run,) = plan_runs(read_variants([base], steps=7), [0], tmp_path / "out")
     assert not run.is_trained

@@ -88,6 +88,10 @@ def test_runs_are_compared_and_one_that_fails_does_not_end_the_others(folder, co
             ["nowhere.toml", "--metrics", "visqol"],
             "--metrics: visqol is a score of music: it needs",
         ),
+        (
+            ["nowhere.toml", "--fresh", "quantizer"],
+            "--fresh: needs --fine-tune MODEL, whose layers",
+        ),
         (["configs/smoke.toml", "nowhere.toml"], "nowhere.toml: cannot be read"),
         (["configs/smoke.toml", "--model.x.y", "1"], "the command line: model.x: unknown key"),
     ],

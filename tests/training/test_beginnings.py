@@ -6,10 +6,10 @@ import pytest
 
 from l3ac_jax.config import ExperimentConfig
 from l3ac_jax.config.training import TrainingConfig
-from l3ac_jax.errors import WeightsError
+from l3ac_jax.errors import ConfigError, WeightsError
 from l3ac_jax.model.network import init_params
 from l3ac_jax.model.params import flatten
-from l3ac_jax.training.beginnings import all_params, fitting_params
+from l3ac_jax.training.beginnings import Beginning, all_params, fitting_params
 from l3ac_jax.training.initialization import initial_params
 from l3ac_jax.weights.folder import save_model
 from tests.training.small_run import TINY, TRAINING
@@ -50,3 +50,26 @@ def test_a_layer_that_does_not_fit_is_random_as_a_whole(other):
         np.testing.assert_array_equal(found, (random if anew else given)[name], err_msg=name)
     with pytest.raises(WeightsError, match="does not fit the configuration"):
         all_params(folder, config)
+
+
+def test_layers_that_are_to_be_fresh_are_random_although_they_fit(other):
+    folder, given = other
+    config = experiment()
+    params, words = Beginning(str(folder), fresh=("quantizer", "decoder.output")).params(config)
+    random = flatten(initial_params(config.model, "fan_in", jax.random.key(3)))
+    fresh = ("decoder/output", "quantizer/project_in", "quantizer/project_out")
+    assert words.endswith(f"but for random ones of {', '.join(fresh)}")
+    for name, found in flatten(params).items():
+        expected = random if name.startswith(fresh) else given
+        np.testing.assert_array_equal(found, expected[name], err_msg=name)
+    with pytest.raises(ConfigError, match="there is no layer 'quantiser'; there are decoder, "):
+        Beginning(str(folder), fresh=("quantiser",)).params(config)
+
+
+def test_what_does_not_fit_is_no_reason_to_begin_it_at_random_unasked(other):
+    folder, _ = other
+    config = experiment(quantizer=TINY.quantizer.model_copy(update={"levels": (5, 4, 3, 3)}))
+    with pytest.raises(WeightsError, match="quantizer/project_in, quantizer/project_out; with"):
+        Beginning(str(folder), fresh=("decoder.output",)).params(config)
+    _, words = Beginning(str(folder), fresh=("quantizer",)).params(config)
+    assert words.endswith("quantizer/project_in, quantizer/project_out")
