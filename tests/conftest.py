@@ -78,11 +78,11 @@ def quick_programs():
     The function is the same; most of the tests' codecs are small and compute little.
     """
     from l3ac_jax.codec import programs
-    from l3ac_jax.system.compilation import product_options, quick_compilation
-    from tests.quick import QUICK_FLAGS
+    from tests.quick import QUICK_COMPILE, QUICK_FLAGS
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(programs, "product_options", lambda: quick_compilation() or product_options())
+        if QUICK_COMPILE:
+            patch.setattr(programs, "product_options", lambda: QUICK_COMPILE)
         patch.setenv("XLA_FLAGS", QUICK_FLAGS)
         yield
 

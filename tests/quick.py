@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from l3ac_jax.system.compilation import quick_compilation
+from l3ac_jax.system.compilation import known_options, quick_compilation
 
-# A quarter of the time, the same program.
-QUICK_COMPILE = quick_compilation()
+# A quarter of the time, the same program. All cores have tests of their own to do: code that is
+# generated in one piece takes less of them in all.
+QUICK_COMPILE = quick_compilation() | known_options(
+    {"xla_cpu_parallel_codegen_split_count": 1, "xla_llvm_disable_expensive_passes": True}
+)
 # The same for a process of its own, as XLA_FLAGS, beside those that the tests were started with
 # (--xla_cpu_max_isa=AVX2, for instance, which changes what is found in the cache).
 GIVEN_FLAGS = os.environ.get("XLA_FLAGS", "").split()
