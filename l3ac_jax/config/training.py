@@ -72,6 +72,9 @@ class LossWeights(Table, frozen=True):
     more the gradient is that of moments that are nearly silent. To the logarithms `mel` adds
     `mel_magnitude` times the distance of the magnitudes themselves (DAC's mag_weight), in which
     what is loud counts more.
+
+    `usage` weighs how unevenly the quantizer's levels are used, in bits a token: what the
+    frequencies of each dimension's levels in a batch lack of the entropy of equal ones.
     """
 
     waveform: NonNegative = 100.0
@@ -85,6 +88,7 @@ class LossWeights(Table, frozen=True):
     adversarial: NonNegative = 1.0
     adversarial_maximum: Limit = 10.0
     feature_matching: NonNegative = 2.0
+    usage: NonNegative = 0.0
 
 
 class DiscriminatorConfig(Table, frozen=True):
@@ -130,7 +134,7 @@ class CheckpointConfig(Table, frozen=True):
     """A checkpoint every `every` steps and at every evaluation.
 
     The last `keep_last` of them are kept, and the `keep_best` best by what evaluation said of
-    `best_by`: the lowest loss (of the terms that need no discriminator, with the weights of the
+    `best_by`: the lowest loss (of the terms that compare two signals, with the weights of the
     last stage), the highest score.
     """
 

@@ -16,7 +16,7 @@ from l3ac_jax.config.stages import terms_of
 from l3ac_jax.config.training import LossWeights, TrainingConfig
 from l3ac_jax.model.folding import folded_params
 from l3ac_jax.model.fsq import Noise
-from l3ac_jax.model.network import Network, Reconstruction
+from l3ac_jax.model.network import Network, Reconstruction, token_counts
 from l3ac_jax.model.precision import (
     PRODUCTS,
     TrainingPrecision,
@@ -95,8 +95,14 @@ class Objective:
         terms are left out. Without `noise` the quantizer only rounds.
         """
         audio, lengths = batch["audio"], batch["lengths"]
-        generated = self._reconstruct(params, batch, noise).audio
+        result = self._reconstruct(params, batch, noise)
+        generated = result.audio
         total, terms = self._compare(generated, whisper, batch, weights)
+        if "usage" in self.terms:
+            assert result.squashed is not None
+            levels, tokens = self.config.quantizer.levels, token_counts(lengths, self.config)
+            terms["usage"] = losses.usage_loss(result.squashed, levels, tokens)
+            total += weights["usage"] * terms["usage"]
         if self.adversarial:
             assert discriminators is not None
             fake, real = (self._judge(discriminators, x, lengths) for x in (generated, audio))
@@ -111,11 +117,11 @@ class Objective:
     def of_evaluation(
         self, params: dict, whisper: dict | None, batch: Batch, weights: Weights
     ) -> tuple[Reconstruction, Terms]:
-        """What comes out without noise, and its `loss`: the terms that need no discriminators."""
+        """What comes out without noise, and its `loss`: the terms that compare two signals."""
         with stated_products(PRODUCTS[self.precision]):
             result = self._reconstruct(params, batch)
             total, terms = self._compare(result.audio, whisper, batch, weights)
-        return result, {"loss": total, **terms}
+        return result._replace(squashed=None), {"loss": total, **terms}
 
     def _compare(
         self, generated: Array, whisper: dict | None, batch: Batch, weights: Weights
