@@ -143,6 +143,19 @@ def usage_loss(
     return jnp.where(total > 0, np.log2(levels).sum() - entropy, 0.0)
 
 
+def distillation_loss(
+    squashed: Float[Array, "batch frames dimensions"],
+    teacher: Float[Array, "batch frames dimensions"],
+    frame_lengths: Lengths = None,
+) -> Scalar:
+    """Mean squared difference of the quantizer's values, in [0, 1], from those of a teacher.
+
+    No gradient goes to the teacher.
+    """
+    target = jax.lax.stop_gradient(_real(teacher, frame_lengths))
+    return _mean(jnp.square(_real(squashed, frame_lengths) - target), frame_lengths)
+
+
 def discriminator_loss(
     generated: FeatureMaps, reference: FeatureMaps, lengths: MapLengths | None = None
 ) -> Scalar:

@@ -273,6 +273,21 @@ def test_usage_draws_values_to_the_rarer_of_their_two_levels():
     assert closer < usage(values)[0]
 
 
+def test_distillation_is_the_mean_square_over_real_frames_and_moves_the_student_alone():
+    a, b = squashed_values(0), squashed_values(1)
+    a[1, 7:], b[1, 7:], b[2] = np.nan, np.nan, np.nan
+    lengths = np.array([40, 7, 0], np.int32)
+    function = jit(jax.value_and_grad(losses.distillation_loss, argnums=(0, 1)))
+    value, (to_student, to_teacher) = function(a, b, lengths)
+    difference = [(a - b)[0], (a - b)[1, :7]]
+    expected = np.mean([np.square(part).mean() for part in difference])
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    slope = np.zeros_like(a)
+    slope[0], slope[1, :7] = (part / part.size for part in difference)
+    np.testing.assert_allclose(to_student, slope, rtol=1e-5)
+    assert np.all(to_teacher == 0)
+
+
 def feature_maps(seed: int) -> list[list[np.ndarray]]:
     """Two discriminators, the first with two feature maps, the second with one, and the scores."""
     random = np.random.default_rng(seed)
