@@ -215,7 +215,6 @@ class TrainingConfig(Table, frozen=True):
             )
         if self.teacher is not None and not learns:
             raise ValueError(
-                f"there is a teacher, {self.teacher}, but loss.distillation, its weight, is 0 in "
-                "every stage"
+                f"teacher is {self.teacher}, but loss.distillation, its weight, is 0 in every stage"
             )
         return self

@@ -32,6 +32,12 @@ STUDENT = CodecConfig.model_validate(
         "decoder": {**TINY.decoder.model_dump(), "norm_statistics": "running"},
     }
 )
+DATA = {
+    "corpora": [{"corpus": "folder", "path": "unused"}],
+    "batch_size": 4,
+    "seconds": 0.1,
+    "clips_per_epoch": 8,
+}
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +98,18 @@ def test_a_teacher_with_other_tokens_is_one_error_before_anything_is_written(
     assert "rate" not in str(error.value)
     config = write_config(student(corpus, teacher, distillation=1.0), tmp_path)
     run = tmp_path / "run"
-    for model, said in (
-        ("small", "its tokens are not those of the configuration"),
-        ("$NOWHERE_AT_ALL/model", "training.teacher: $NOWHERE_AT_ALL/model: the environment"),
-        ("nowhere", f"{Path.cwd() / 'nowhere'}: is neither a model"),
+    model, weight = "--training.teacher", "--training.loss.distillation"
+    for key, value, said in (
+        (weight, "0", "command line: training.teacher: is "),
+        (model, "small", "its tokens are not those of the configuration"),
+        (
+            model,
+            "$NOWHERE_AT_ALL/model",
+            "training.teacher: $NOWHERE_AT_ALL/model: the environment",
+        ),
+        (model, "nowhere", f"{Path.cwd() / 'nowhere'}: is neither a model"),
     ):
-        assert main([str(config), "--run-dir", str(run), "--training.teacher", model]) == 2
+        assert main([str(config), "--run-dir", str(run), key, value]) == 2
         assert said in capfd.readouterr().err
         assert not run.exists()
 
@@ -111,17 +123,9 @@ def test_a_weight_needs_a_teacher_and_a_teacher_a_weight(in_a_stage):
 
     with pytest.raises(ValueError, match="there is no teacher to learn from: name a model as"):
         config(1.0, None)
-    with pytest.raises(ValueError, match="there is a teacher, small, but"):
+    with pytest.raises(ValueError, match="teacher is small, but"):
         config(0.0, "small")
     assert config(1.0, "small").teacher == "small" and config(0.0, None).teacher is None
-
-
-DATA = {
-    "corpora": [{"corpus": "folder", "path": "unused"}],
-    "batch_size": 4,
-    "seconds": 0.1,
-    "clips_per_epoch": 8,
-}
 
 
 @pytest.mark.parametrize(
