@@ -130,6 +130,8 @@ def without_places(config: ExperimentConfig) -> ExperimentConfig:
             return [named(part) for part in value]
         if key in ("path", "whisper") and isinstance(value, str):
             return Path(value).name
+        if key == "teacher" and isinstance(value, str) and not _is_model_name(value):
+            return Path(value).name
         return value
 
     return ExperimentConfig.model_validate(named(config.model_dump(mode="json")))
@@ -195,13 +197,21 @@ def _anchor_paths(tables: dict[str, Any], origins: Origins) -> None:
         for corpus in corpora
         if isinstance(corpus, dict)
     ]
-    places.append((_inside(tables, ("training",), dict), "whisper", ("training", "whisper")))
+    training = _inside(tables, ("training",), dict)
+    places.append((training, "whisper", ("training", "whisper")))
+    if not _is_model_name(training.get("teacher")):
+        places.append((training, "teacher", ("training", "teacher")))
     for table, key, origin_key in places:
         origin = origins.get(origin_key)
         folder = Path() if origin in (None, COMMAND_LINE) else Path(origin).parent
         path = table.get(key)
         if isinstance(path, str) and path and path[0] not in "$~":
             table[key] = os.path.normpath(folder.absolute() / path)
+
+
+def _is_model_name(model: Any) -> bool:
+    """Whether a model is named by its name or by its address, and not by its place here."""
+    return isinstance(model, str) and (model in NAMED or "://" in model)
 
 
 def _inside(tables: Any, keys: tuple[str, ...], kind: type) -> Any:

@@ -13,8 +13,11 @@ from l3ac_jax.config.training import LossWeights, TrainingConfig
 _CHANGED = ("loss", "optimizer")
 
 # The fields of `LossWeights` that leave something out where they are zero.
-TERMS = ("waveform", "stft", "mel", "mel_magnitude", "perceptual", "adversarial")
-_COSTLY = frozenset({"perceptual", "adversarial"})
+TERMS = (
+    *("waveform", "stft", "mel", "mel_magnitude", "perceptual"),
+    *("adversarial", "usage", "distillation"),
+)
+_COSTLY = frozenset({"perceptual", "adversarial", "distillation"})
 
 
 @dataclass(frozen=True)

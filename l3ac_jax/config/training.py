@@ -72,6 +72,11 @@ class LossWeights(Table, frozen=True):
     more the gradient is that of moments that are nearly silent. To the logarithms `mel` adds
     `mel_magnitude` times the distance of the magnitudes themselves (DAC's mag_weight), in which
     what is loud counts more.
+
+    `usage` weighs how unevenly the quantizer's levels are used, in bits a token: what the
+    frequencies of each dimension's levels in a batch lack of the entropy of equal ones.
+    `distillation` weighs the mean squared distance of the quantizer's values, 0 to 1 and not yet
+    rounded, from those of `training.teacher`. Neither counts in evaluations.
     """
 
     waveform: NonNegative = 100.0
@@ -85,6 +90,8 @@ class LossWeights(Table, frozen=True):
     adversarial: NonNegative = 1.0
     adversarial_maximum: Limit = 10.0
     feature_matching: NonNegative = 2.0
+    usage: NonNegative = 0.0
+    distillation: NonNegative = 0.0
 
 
 class DiscriminatorConfig(Table, frozen=True):
@@ -130,7 +137,7 @@ class CheckpointConfig(Table, frozen=True):
     """A checkpoint every `every` steps and at every evaluation.
 
     The last `keep_last` of them are kept, and the `keep_best` best by what evaluation said of
-    `best_by`: the lowest loss (of the terms that need no discriminator, with the weights of the
+    `best_by`: the lowest loss (of the terms that compare two signals, with the weights of the
     last stage), the highest score.
     """
 
@@ -169,7 +176,10 @@ class TrainingConfig(Table, frozen=True):
     the same as float32) or "bfloat16" (8 bits). Parameters, losses, norms, upsampling, quantizer
     and optimizer are float32 in any case.
     `whisper` is the file of Whisper's weights, for the perceptual loss; without one they come from
-    the hub. Training ends after `max_skipped` steps in a row that were not finite.
+    the hub. `teacher` is a model to learn from, where a loss has a weight for `distillation`: a
+    name, a model folder or file, or a run. Its network may be any that has the same sample rate,
+    tokens per second and levels.
+    Training ends after `max_skipped` steps in a row that were not finite.
     """
 
     epochs: PositiveInt = 70
@@ -179,6 +189,7 @@ class TrainingConfig(Table, frozen=True):
     micro_batches: PositiveInt = 1
     average_decay: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.0
     whisper: Annotated[str, Field(strict=True, min_length=1)] | None = None
+    teacher: Annotated[str, Field(strict=True, min_length=1)] | None = None
     max_skipped: PositiveInt = 20
     log_every: PositiveInt = 10
     loss: LossWeights = LossWeights()
@@ -195,5 +206,15 @@ class TrainingConfig(Table, frozen=True):
             raise ValueError(
                 "stages have optimizers of another method than that of the first stage, "
                 f"{self.optimizer.method!r}, whose state they go on with: {', '.join(methods)}"
+            )
+        learns = any(loss.distillation for loss in (self.loss, *(s.loss for s in self.stages)))
+        if learns and self.teacher is None:
+            raise ValueError(
+                "loss.distillation is above 0, but there is no teacher to learn from: name a model "
+                "as training.teacher"
+            )
+        if self.teacher is not None and not learns:
+            raise ValueError(
+                f"teacher is {self.teacher}, but loss.distillation, its weight, is 0 in every stage"
             )
         return self

@@ -72,9 +72,17 @@ class FSQ(nn.Module):
         self, x: Float[Array, "b n f"], noise: Noise | None = None
     ) -> tuple[Float[Array, "b n f"], Tokens]:
         """Quantized features and tokens; with `noise`, features with training noise."""
+        return self.quantize(self.project(x), noise)
+
+    def project(self, x: Float[Array, "b n f"]) -> Latents:
+        """The squashed values of features, in (0, 1)."""
         with stated_products("float32"):
-            projected = x if self.features == len(self.levels) else self.project_in(x)
-        squashed = squash(projected)
+            return squash(x if self.features == len(self.levels) else self.project_in(x))
+
+    def quantize(
+        self, squashed: Latents, noise: Noise | None = None
+    ) -> tuple[Float[Array, "b n f"], Tokens]:
+        """What a call returns, of squashed values."""
         rounded = round_to_levels(squashed, self.levels)
         indices = jnp.round(squashed * _steps(self.levels)).astype(jnp.int32)
         if noise is not None:

@@ -14,7 +14,7 @@ from l3ac_jax.config import CodecConfig
 from l3ac_jax.model import ops
 from l3ac_jax.model.decoder import ByStage, Decoder
 from l3ac_jax.model.encoder import Encoder
-from l3ac_jax.model.fsq import FSQ, Noise, Tokens
+from l3ac_jax.model.fsq import FSQ, Latents, Noise, Tokens
 from l3ac_jax.model.layer import Layer, chain, run, start_all, step_all
 from l3ac_jax.model.layers import BlockOptions
 from l3ac_jax.model.ops import Lengths, Signal
@@ -34,6 +34,8 @@ class Reconstruction(NamedTuple):
     tokens: Int[Array, "b n"]
     features: Float[Array, "b n f"]
     """quantized (in training: with noise)"""
+    squashed: Latents | None
+    """the quantizer's values before rounding and noise; None where nothing asks for them"""
 
 
 @cache
@@ -53,6 +55,12 @@ def layers_look_ahead(config: CodecConfig) -> int | float:
         enough = network.encoder_look_ahead + network.decoder_look_ahead <= budget
         low, high = (middle, high) if enough else (low, middle - 1)
     return low
+
+
+def token_counts(samples: Int[Array, " b"], config: CodecConfig) -> Int[Array, " b"]:
+    """How many tokens clips of so many samples have."""
+    hop = config.hop_length
+    return ops.quotient(samples + hop - 1, hop)
 
 
 class Network(nn.Module):
@@ -106,16 +114,21 @@ class Network(nn.Module):
 
         With `noise`, the quantizer adds it, as in training; its rate is not taken from `config`.
         """
-        features, tokens = self.encode(audio, lengths, noise)
-        frames = None if lengths is None else self._tokens_of(lengths)
+        squashed = self.squash(audio, lengths)
+        features, tokens = self.quantizer.quantize(squashed, noise)
+        frames = None if lengths is None else token_counts(lengths, self.config)
         decoded = self.decode(features, frames)
-        return Reconstruction(decoded[:, : audio.shape[1]], tokens, features)
+        return Reconstruction(decoded[:, : audio.shape[1]], tokens, features, squashed)
 
     def encode(
         self, audio: Signal, lengths: Lengths = None, noise: Noise | None = None
     ) -> tuple[Features, Tokens]:
         """Quantized features and tokens of (b, t) audio; `lengths` in samples."""
-        return self.quantizer(ops.at_least_float32(self.analyze(audio, lengths)), noise)
+        return self.quantizer.quantize(self.squash(audio, lengths), noise)
+
+    def squash(self, audio: Signal, lengths: Lengths = None) -> Latents:
+        """The values in (0, 1) that are rounded to levels."""
+        return self.quantizer.project(ops.at_least_float32(self.analyze(audio, lengths)))
 
     def analyze(self, audio: Signal, lengths: Lengths = None) -> Features:
         """The features that are quantized."""
@@ -123,7 +136,7 @@ class Network(nn.Module):
         audio = ops.mask_frames(audio, lengths)
         audio = jnp.pad(audio, [(0, 0), (0, -audio.shape[1] % hop)])
         # the official code pads a clip to whole hops with zeros that count as signal
-        samples = None if lengths is None else self._tokens_of(lengths) * hop
+        samples = None if lengths is None else token_counts(lengths, self.config) * hop
         return run(self._encoding, audio, samples)[0]
 
     def decode(self, features: Features, lengths: Lengths = None) -> Signal:
@@ -139,10 +152,6 @@ class Network(nn.Module):
         if lengths is not None:
             tokens = ops.mask_frames(tokens, lengths, 0)
         return self.decode(self.dequantize(tokens), lengths)
-
-    def _tokens_of(self, samples: Int[Array, " b"]) -> Int[Array, " b"]:
-        hop = self.config.hop_length
-        return ops.quotient(samples + hop - 1, hop)
 
     def encoder_reach(self, span: Span) -> Span:
         """The samples on which these tokens depend."""

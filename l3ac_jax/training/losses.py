@@ -2,7 +2,8 @@
 
 `lengths` counts the real samples of each clip. Padding, whatever it holds, NaN included, changes
 neither a value nor a gradient, and its own gradient is zero: a batch has the mean of what its clips
-have alone. Clips without samples do not count. `lengths=None` means that everything is real.
+have alone (`usage_loss` is of all clips together). Clips without samples do not count.
+`lengths=None` means that everything is real.
 
 Formulas are those of the official training code, or of DAC where the official code has none.
 """
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
@@ -24,6 +26,7 @@ Scalar = Float[Array, ""]
 
 STFT_SIZES = (32, 64, 128, 256, 512, 1024)  # in samples at 16 kHz: 2 to 64 ms
 STFT_FLOOR = 1e-8  # of magnitudes, in the logarithm
+LEAST_FREQUENCY = 1e-6  # of a level, in the logarithm
 
 # The feature maps of each discriminator, the last one being its score.
 FeatureMaps = Sequence[Sequence[Float[Array, "batch _ ..."]]]
@@ -110,6 +113,47 @@ def perceptual_loss(
     """
     difference = _real(generated, frame_lengths) - _real(reference, frame_lengths)
     return _mean(jnp.square(difference).sum(axis=2), frame_lengths)
+
+
+def usage_loss(
+    squashed: Float[Array, "batch frames dimensions"],
+    levels: Sequence[int],
+    frame_lengths: Lengths = None,
+) -> Scalar:
+    """What the levels' frequencies lack of the entropy of equal ones, in bits a token.
+
+    Of the quantizer's values in [0, 1], summed over its dimensions, whose `levels` these are. A
+    value between two levels counts for both, by linear interpolation. Frequencies are those of all
+    real frames of the batch: one clip alone need not use every level.
+    """
+    steps = np.asarray(levels, np.float32)[None, None] - 1
+    scaled = _real(squashed, frame_lengths) * steps
+    below = jnp.clip(jnp.floor(jax.lax.stop_gradient(scaled)), 0, steps - 1)
+    part = (scaled - below)[..., None]
+    # Those that a dimension does not have stay at zero, where the entropy has nothing of them.
+    index = below.astype(jnp.int32)
+    lower, upper = (jax.nn.one_hot(index + k, max(levels), dtype=part.dtype) for k in (0, 1))
+    counts = mask_frames(lower * (1 - part) + upper * part, frame_lengths)
+    batch, frames = counts.shape[:2]
+    total = batch * frames if frame_lengths is None else frame_lengths.sum()
+    frequencies = time_sum(counts).sum(axis=0) / jnp.maximum(total, 1)
+    # The derivative of p log p at 0 is infinite: rarer levels draw no more than this frequency.
+    logarithms = jnp.log2(jnp.maximum(frequencies, LEAST_FREQUENCY))
+    entropy = -(frequencies * logarithms).sum()
+    return jnp.where(total > 0, np.log2(levels).sum() - entropy, 0.0)
+
+
+def distillation_loss(
+    squashed: Float[Array, "batch frames dimensions"],
+    teacher: Float[Array, "batch frames dimensions"],
+    frame_lengths: Lengths = None,
+) -> Scalar:
+    """Mean squared difference of the quantizer's values, in [0, 1], from those of a teacher.
+
+    No gradient goes to the teacher.
+    """
+    target = jax.lax.stop_gradient(_real(teacher, frame_lengths))
+    return _mean(jnp.square(_real(squashed, frame_lengths) - target), frame_lengths)
 
 
 def discriminator_loss(

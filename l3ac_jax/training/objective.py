@@ -15,8 +15,8 @@ from l3ac_jax.config import CodecConfig
 from l3ac_jax.config.stages import terms_of
 from l3ac_jax.config.training import LossWeights, TrainingConfig
 from l3ac_jax.model.folding import folded_params
-from l3ac_jax.model.fsq import Noise
-from l3ac_jax.model.network import Network, Reconstruction
+from l3ac_jax.model.fsq import Latents, Noise
+from l3ac_jax.model.network import Network, Reconstruction, token_counts
 from l3ac_jax.model.precision import (
     PRODUCTS,
     TrainingPrecision,
@@ -54,6 +54,8 @@ class Objective:
     terms: frozenset[str]
     discriminators: Discriminators
     precision: TrainingPrecision = "tf32"
+    teacher: CodecConfig | None = None
+    """the network whose values are learnt, where there is a term of distillation"""
 
     @property
     def dtype(self) -> DTypeLike:
@@ -88,15 +90,27 @@ class Objective:
         batch: Batch,
         weights: Weights,
         noise: Noise | None = None,
+        teacher: dict | None = None,
     ) -> tuple[Scalar, Terms]:
         """The weighted sum, and each term before weighting.
 
-        `discriminators` and `whisper` are parameters that stay as they are; None where their
-        terms are left out. Without `noise` the quantizer only rounds.
+        `discriminators`, `whisper` and `teacher` (`load_teacher`) are parameters that stay as they
+        are; None where their terms are left out. Without `noise` the quantizer only rounds.
         """
         audio, lengths = batch["audio"], batch["lengths"]
-        generated = self._reconstruct(params, batch, noise).audio
+        result = self._reconstruct(params, batch, noise)
+        generated = result.audio
         total, terms = self._compare(generated, whisper, batch, weights)
+        if "usage" in self.terms:
+            assert result.squashed is not None
+            levels, tokens = self.config.quantizer.levels, token_counts(lengths, self.config)
+            terms["usage"] = losses.usage_loss(result.squashed, levels, tokens)
+            total += weights["usage"] * terms["usage"]
+        if "distillation" in self.terms:
+            assert teacher is not None and result.squashed is not None
+            target, tokens = self._taught(teacher, batch), token_counts(lengths, self.config)
+            terms["distillation"] = losses.distillation_loss(result.squashed, target, tokens)
+            total += weights["distillation"] * terms["distillation"]
         if self.adversarial:
             assert discriminators is not None
             fake, real = (self._judge(discriminators, x, lengths) for x in (generated, audio))
@@ -111,11 +125,11 @@ class Objective:
     def of_evaluation(
         self, params: dict, whisper: dict | None, batch: Batch, weights: Weights
     ) -> tuple[Reconstruction, Terms]:
-        """What comes out without noise, and its `loss`: the terms that need no discriminators."""
+        """What comes out without noise, and its `loss`: the terms that compare two signals."""
         with stated_products(PRODUCTS[self.precision]):
             result = self._reconstruct(params, batch)
             total, terms = self._compare(result.audio, whisper, batch, weights)
-        return result, {"loss": total, **terms}
+        return result._replace(squashed=None), {"loss": total, **terms}
 
     def _compare(
         self, generated: Array, whisper: dict | None, batch: Batch, weights: Weights
@@ -170,14 +184,24 @@ class Objective:
     def _reconstruct(
         self, params: dict, batch: Batch, noise: Noise | None = None
     ) -> Reconstruction:
-        # In float32 the network computes as its input is, so that float64 stays that.
-        low = None if self.dtype == jnp.float32 else self.dtype
-        network = Network(self.config, folded=True, dtype=low)
+        network = self._network(self.config)
         # Folded in the step: affine maps and weight norm then cost by parameter and not by frame.
         with stated_products("float32"):
             folded = folded_params(params, self.config)
         result = network.apply({"params": folded}, batch["audio"], batch["lengths"], noise)
         return cast(Reconstruction, result)
+
+    def _taught(self, teacher: dict, batch: Batch) -> Latents:
+        """The values of the teacher's quantizer."""
+        assert self.teacher is not None
+        variables, network = {"params": teacher}, self._network(self.teacher)
+        values = network.apply(variables, batch["audio"], batch["lengths"], method="squash")
+        return cast(Latents, values)
+
+    def _network(self, config: CodecConfig) -> Network:
+        # In float32 the network computes as its input is, so that float64 stays that.
+        low = None if self.dtype == jnp.float32 else self.dtype
+        return Network(config, folded=True, dtype=low)
 
     def _judge(self, params: dict, audio: Array, lengths: Array) -> losses.FeatureMaps:
         maps = self.discriminators.apply({"params": params}, audio, lengths)
@@ -185,9 +209,15 @@ class Objective:
 
 
 def make_objective(
-    config: CodecConfig, training: TrainingConfig, terms: frozenset[str] | None = None
+    config: CodecConfig,
+    training: TrainingConfig,
+    terms: frozenset[str] | None = None,
+    teacher: CodecConfig | None = None,
 ) -> Objective:
-    """The objective of a configuration, with these `terms` or those that have a weight."""
+    """The objective of a configuration, with these `terms` or those that have a weight.
+
+    `teacher` is the network of `training.teacher`.
+    """
     judges = training.discriminator
     discriminators = Discriminators(
         judges.periods,
@@ -198,7 +228,7 @@ def make_objective(
     )
     if terms is None:
         terms = terms_of(training.loss)
-    return Objective(config, terms, discriminators, training.precision)
+    return Objective(config, terms, discriminators, training.precision, teacher)
 
 
 def loss_weights(table: LossWeights) -> Weights:

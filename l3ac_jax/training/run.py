@@ -21,7 +21,7 @@ from typing import Any
 
 import jax
 
-from l3ac_jax.config import ExperimentConfig, differences, dump_config
+from l3ac_jax.config import CodecConfig, ExperimentConfig, differences, dump_config
 from l3ac_jax.config.stages import all_terms
 from l3ac_jax.config.training import TrainingConfig
 from l3ac_jax.data.evaluation import EvaluationClips
@@ -46,6 +46,7 @@ from l3ac_jax.training.stages import (
     stage_programs,
 )
 from l3ac_jax.training.step import Steps, TrainState, make_steps
+from l3ac_jax.training.teacher import load_teacher
 from l3ac_jax.training.validation import Evaluator
 from l3ac_jax.training.whisper_weights import load_whisper_encoder
 from l3ac_jax.weights.folder import CHECKPOINTS_FOLDER, CONFIG_FILE
@@ -68,6 +69,7 @@ class TrainingRun:
     evaluator: Evaluator | None
     checkpoints: Checkpoints
     whisper: dict | None
+    teacher: dict | None
     state: TrainState
     step: int
     log: RunLog | NoLog
@@ -141,11 +143,12 @@ def open_run(
     devices = all_devices()
     for stage in stages:
         devices.check_batch(stage.data.batch_size, training.micro_batches)
-    # With all that one of the stages needs: what a run keeps is the same throughout.
-    steps = make_steps(config.model, training, all_terms(training))
-    programs = stage_programs(config.model, training, stages, devices)
-    first = jax.process_index() == 0
     # What can be wrong comes first, and what takes long last.
+    taught, teacher = _teacher(config.model, training, devices)
+    # With all that one of the stages needs: what a run keeps is the same throughout.
+    steps = make_steps(config.model, training, all_terms(training), taught)
+    programs = stage_programs(config.model, training, stages, devices, taught)
+    first = jax.process_index() == 0
     whisper = _whisper(training, steps, devices)
     with ExitStack() as stack:
         for stage in stages:
@@ -187,7 +190,7 @@ def open_run(
             stack.enter_context(progress)
         run = TrainingRun(
             folder, config, training, devices, programs, program, loader, evaluator,
-            checkpoints, whisper, state, step, log, progress,
+            checkpoints, whisper, teacher, state, step, log, progress,
         )  # fmt: skip
         stack.callback(lambda: run.loader.close())
         run.note(f"{folder}: {came_from}; {_size(state)}, {_places(devices)}")
@@ -199,13 +202,29 @@ def _whisper(training: TrainingConfig, steps: Steps, devices: Devices) -> dict |
         return None
     path = training.whisper
     if path is not None:
-        path = os.path.expanduser(os.path.expandvars(path))
-        if unset := re.search(r"\$\{?(\w+)", path):
-            raise ConfigError(
-                f"training.whisper: {training.whisper}: the environment variable {unset[1]} is not "
-                "set; it should lead to the file with Whisper's weights"
-            )
+        path = _expanded(path, "training.whisper", "the file with Whisper's weights")
     return jax.device_put(load_whisper_encoder(path), devices.replicated)
+
+
+def _teacher(
+    config: CodecConfig, training: TrainingConfig, devices: Devices
+) -> tuple[CodecConfig | None, dict | None]:
+    if training.teacher is None:
+        return None, None
+    model = _expanded(training.teacher, "training.teacher", "a model")
+    network, params = load_teacher(model, config)
+    return network, jax.device_put(params, devices.replicated)
+
+
+def _expanded(path: str, key: str, what: str) -> str:
+    """A path with this machine's variables and home. Raises ConfigError."""
+    expanded = os.path.expanduser(os.path.expandvars(path))
+    if unset := re.search(r"\$\{?(\w+)", expanded):
+        raise ConfigError(
+            f"{key}: {path}: the environment variable {unset[1]} is not set; it should lead to "
+            f"{what}"
+        )
+    return expanded
 
 
 def _initial_state(

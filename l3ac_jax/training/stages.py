@@ -26,14 +26,18 @@ class StageProgram:
 
 
 def stage_programs(
-    config: CodecConfig, training: TrainingConfig, stages: Sequence[Stage], devices: Devices
+    config: CodecConfig,
+    training: TrainingConfig,
+    stages: Sequence[Stage],
+    devices: Devices,
+    teacher: CodecConfig | None = None,
 ) -> tuple[StageProgram, ...]:
     """Those of a run, in order. Raises ConfigError for rates of layers that are not there."""
     judged = sum(stage.end - stage.begin for stage in stages if "adversarial" in stage.terms)
     return tuple(
         StageProgram(
             stage,
-            make_steps(config, training, stage.terms),
+            make_steps(config, training, stage.terms, teacher),
             jax.device_put(
                 make_hyperparameters(
                     config, stage.training, stage.end - stage.begin, stage.begin, judged

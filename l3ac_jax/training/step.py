@@ -106,12 +106,13 @@ class Steps:
         whisper: dict | None,
         hyperparameters: Hyperparameters,
         with_discriminators: bool,
+        teacher: dict | None = None,
     ) -> tuple[TrainState, Terms]:
         """One step: the discriminators first where it is their turn, then the generator."""
         judged: Terms = {}
         if with_discriminators:
             state, judged = self.train_discriminators(state, batch, hyperparameters)
-        state, metrics = self.train_generator(state, batch, whisper, hyperparameters)
+        state, metrics = self.train_generator(state, batch, whisper, hyperparameters, teacher)
         return state, judged | metrics
 
     def train_discriminators(
@@ -145,6 +146,7 @@ class Steps:
         batch: Batch,
         whisper: dict | None,
         hyperparameters: Hyperparameters,
+        teacher: dict | None = None,
     ) -> tuple[TrainState, Terms]:
         """The generator's part of a step.
 
@@ -156,7 +158,7 @@ class Steps:
         loss, rate = hyperparameters.loss, hyperparameters.noise_rate
         params, optimizer, metrics, finite = _update(
             lambda p, part, key: grad(
-                p, state.discriminators, whisper, part, loss, Noise(key, rate)
+                p, state.discriminators, whisper, part, loss, Noise(key, rate), teacher
             ),
             self._optimizer(hyperparameters, state.params),
             hyperparameters.optimizer.factors,
@@ -194,11 +196,14 @@ class Steps:
 
 
 def make_steps(
-    config: CodecConfig, training: TrainingConfig, terms: frozenset[str] | None = None
+    config: CodecConfig,
+    training: TrainingConfig,
+    terms: frozenset[str] | None = None,
+    teacher: CodecConfig | None = None,
 ) -> Steps:
-    """The steps of a configuration; `terms` as in `make_objective`."""
+    """The steps of a configuration; `terms` and `teacher` as in `make_objective`."""
     return Steps(
-        make_objective(config, training, terms),
+        make_objective(config, training, terms, teacher),
         training.initialization,
         training.micro_batches,
         training.optimizer.method,

@@ -106,7 +106,9 @@ class _Training:
         metrics: dict[str, jax.Array] = {}
         if run.trains_discriminators:
             run.state, metrics = discriminators(run.state, batch, run.hyperparameters)
-        run.state, of_generator = generator(run.state, batch, run.whisper, run.hyperparameters)
+        run.state, of_generator = generator(
+            run.state, batch, run.whisper, run.hyperparameters, run.teacher
+        )
         run.step += 1
         before, self.late = self.late, (run.step, metrics | of_generator)
         self._look_at(before)

@@ -67,6 +67,7 @@ def test_the_set_is_complete():
         "causal_20": [True, 20.0, "running"],
         "causal_40": [True, 40.0, "running"],
         "causal_no_norm": [True, "none"],
+        "usage": [0.1],
         "music/levels": [(9, 9, 9, 7, 7, 7)],
         "music/nearest": ["nearest"],
         "music/spectral": [10.0, 0.5, 5.0, 5.0],

@@ -207,6 +207,87 @@ def test_perceptual_loss_sums_features_and_averages_frames():
     np.testing.assert_allclose(slope, expected, rtol=1e-5)
 
 
+LEVELS = (5, 4, 2)
+
+
+def squashed_values(seed: int = 0, frames: int = 40) -> np.ndarray:
+    """In (0, 1), those of the first dimension below its uppermost level."""
+    values = np.random.default_rng(seed).uniform(size=(3, frames, len(LEVELS)))
+    values[..., 0] *= 0.7
+    return values.astype("f4")
+
+
+def lacking_bits(frames: np.ndarray) -> float:
+    """The entropy that the levels of (frames, dimensions) lack, by np.interp."""
+    bits = 0.0
+    for values, count in zip(frames.T, LEVELS, strict=True):
+        weights = [np.interp(values * (count - 1), range(count), row) for row in np.eye(count)]
+        frequencies = np.mean(weights, axis=1)
+        used = frequencies[frequencies > 0]
+        bits += np.log2(count) + (used * np.log2(used)).sum()
+    return float(bits)
+
+
+@partial(jit, static_argnums=2)
+def usage(values, lengths=None, levels=LEVELS):
+    return jax.value_and_grad(losses.usage_loss)(values, levels, lengths)
+
+
+def test_usage_is_the_entropy_that_the_levels_of_all_real_frames_lack():
+    values, lengths = squashed_values(), np.array([40, 7, 0], np.int32)
+    value, _ = usage(values)
+    np.testing.assert_allclose(value, lacking_bits(values.reshape(-1, 3)), rtol=1e-5)
+    real = np.concatenate([values[0], values[1, :7]])
+    _, alone = usage(real[None])
+    values[1, 7:], values[2] = np.nan, np.nan
+    value, slope = usage(values, lengths)
+    np.testing.assert_allclose(value, lacking_bits(real), rtol=1e-5)
+    np.testing.assert_allclose(np.concatenate([slope[0], slope[1, :7]]), alone[0], rtol=1e-4)
+    assert np.all(slope[1, 7:] == 0) and np.all(slope[2] == 0)
+    nothing, slope = usage(values, np.zeros(3, np.int32))
+    assert nothing == 0 and np.all(slope == 0)
+
+
+def test_equal_frequencies_lack_nothing_and_a_single_level_lacks_all():
+    equal = np.stack([np.arange(40) % count / (count - 1) for count in LEVELS], axis=1)
+    assert abs(usage(equal[None].astype("f4"))[0]) < 1e-5
+    value, slope = usage(np.ones((1, 40, 3), np.float32))  # the uppermost level, saturated
+    np.testing.assert_allclose(value, np.log2(LEVELS).sum(), rtol=1e-6)
+    assert np.all(np.isfinite(slope)) and np.all(np.asarray(slope) > 0)
+
+
+def test_usage_draws_values_to_the_rarer_of_their_two_levels():
+    counts = [5, 1, 3, 0, 2]
+    centres = np.repeat(np.arange(5), counts) / 4
+    moved = np.clip(centres + np.resize([0.05, -0.05], len(centres)), 0, 1)
+    values = np.stack([moved, *[np.full_like(moved, 0.5)] * 2], axis=1)[None].astype("f4")
+    _, slope = usage(values)
+    # By the definition's own slope: between two levels it is that of their frequencies' logarithms.
+    steps = moved * 4
+    frequencies = np.mean([np.interp(steps, range(5), row) for row in np.eye(5)], axis=1)
+    below = np.clip(np.floor(steps), 0, 3).astype(int)
+    rarer = frequencies[below + 1] - frequencies[below]
+    np.testing.assert_array_equal(np.sign(slope[0, :, 0]), np.sign(rarer))
+    step = 1e-3
+    closer, _ = usage((values - step * np.sign(slope)).astype("f4"))
+    assert closer < usage(values)[0]
+
+
+def test_distillation_is_the_mean_square_over_real_frames_and_moves_the_student_alone():
+    a, b = squashed_values(0), squashed_values(1)
+    a[1, 7:], b[1, 7:], b[2] = np.nan, np.nan, np.nan
+    lengths = np.array([40, 7, 0], np.int32)
+    function = jit(jax.value_and_grad(losses.distillation_loss, argnums=(0, 1)))
+    value, (to_student, to_teacher) = function(a, b, lengths)
+    difference = [(a - b)[0], (a - b)[1, :7]]
+    expected = np.mean([np.square(part).mean() for part in difference])
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    slope = np.zeros_like(a)
+    slope[0], slope[1, :7] = (part / part.size for part in difference)
+    np.testing.assert_allclose(to_student, slope, rtol=1e-5)
+    assert np.all(to_teacher == 0)
+
+
 def feature_maps(seed: int) -> list[list[np.ndarray]]:
     """Two discriminators, the first with two feature maps, the second with one, and the scores."""
     random = np.random.default_rng(seed)
