@@ -1,4 +1,4 @@
-"""The ablations, the published set and that of `music`: a file changes what it says, no more."""
+"""The ablations, of the published recipe and of bundled models: a file changes what it says."""
 
 import fnmatch
 import re
@@ -15,10 +15,12 @@ from l3ac_jax.model.params import expected_params
 CONFIGS = Path(__file__).parents[2] / "configs"
 BASELINE = CONFIGS / "0k75bps.toml"
 SMALL = CONFIGS / "smoke.toml"
-MUSIC = CONFIGS / "music.toml"
 FILES = {path.stem: path for path in sorted(CONFIGS.glob("ablations/*.toml"))}
-OF_MUSIC = {f"music/{path.stem}": path for path in sorted(CONFIGS.glob("ablations/music/*.toml"))}
-ALL = FILES | OF_MUSIC
+# In a folder of the model's name.
+OF_MODELS = {
+    f"{path.parent.name}/{path.stem}": path for path in sorted(CONFIGS.glob("ablations/*/*.toml"))
+}
+ALL = FILES | OF_MODELS
 
 # Members of a series that have the published value.
 AS_PUBLISHED = {"window_200", "noise_0.5"}
@@ -38,8 +40,10 @@ def settings(path: Path, base: Path | None = None) -> dict[str, Any]:
 
 def named(path: Path) -> dict[str, Any]:
     table = tomllib.loads(path.read_text())
-    of_music = path.parent.name == "music"
-    assert table.pop("base") == ("../../music.toml" if of_music else "../0k75bps.toml")
+    model = path.parent.name
+    assert table.pop("base") == (
+        "../0k75bps.toml" if path in FILES.values() else f"../../{model}.toml"
+    )
     return dict(leaves(table))
 
 
@@ -73,6 +77,7 @@ def test_the_set_is_complete():
         "music/spectral": [10.0, 0.5, 5.0, 5.0],
         "music/tpooling_off": [False],
         "music/transposed": ["transposed"],
+        "stream/distilled": ["small", 100.0],
     }
 
 
@@ -88,10 +93,11 @@ def test_an_ablation_changes_exactly_the_keys_that_it_names(name, base):
         assert different == (set() if name in AS_PUBLISHED else changes.keys())
 
 
-@pytest.mark.parametrize("name", OF_MUSIC)
-def test_one_of_music_changes_exactly_the_keys_that_it_names(name):
-    before, after = settings(MUSIC), settings(OF_MUSIC[name])
-    changes = named(OF_MUSIC[name])
+@pytest.mark.parametrize("name", OF_MODELS)
+def test_one_of_a_bundled_model_changes_exactly_the_keys_that_it_names(name):
+    path = OF_MODELS[name]
+    before, after = settings(CONFIGS / f"{path.parent.name}.toml"), settings(path)
+    changes = named(path)
     different = {key for key in before if before[key] != after[key]}
     assert different - {"training.stages"} == changes.keys()
     assert {key: after[key] for key in changes} == changes
