@@ -8,6 +8,8 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
@@ -62,6 +64,49 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
         return None
     left_out.append(collection_path)
     return True
+
+
+# What only some extras bring, and no one has who installed the others alone. With `make test` all
+# are there.
+OF_EXTRAS = frozenset(
+    (
+        "torch",
+        "l3ac",
+        "jiwer",
+        "resemblyzer",
+        "speechmos",
+        "pocketsphinx",
+        "faster_whisper",
+        "sklearn",
+    )
+)
+
+
+@contextmanager
+def skipped_without_its_extra() -> Iterator[None]:
+    """A test that ends for want of a package of an extra is skipped, and says which."""
+    try:
+        yield
+    except Exception as error:
+        reason: BaseException | None = error
+        while reason is not None and not isinstance(reason, ModuleNotFoundError):
+            reason = reason.__cause__
+        name = (reason.name or "").partition(".")[0] if reason is not None else ""
+        if name in OF_EXTRAS and name not in sys.modules and find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    with skipped_without_its_extra():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    with skipped_without_its_extra():
+        yield
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

@@ -27,7 +27,7 @@ ENVIRONMENT = {
 }
 # Of tiny jobs, nobody asks how long they compile, and the CPU may be slow and busy.
 PATIENCE = 20.0
-TINY_FLAGS = ["--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false"]
+TINY_FLAGS = ["--xla_backend_optimization_level=0"]
 TINY_ENVIRONMENT = {
     "JAX_ENABLE_COMPILATION_CACHE": "true",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",

@@ -169,6 +169,7 @@ def processes_about(folder):
 
 
 def test_all_sections_in_tiny_sizes(tmp_path):
+    pytest.importorskip("torch", reason="half of its jobs are the official code's")
     with start(tmp_path, "--at-once", "2", "--minutes", "30") as process:
         output, _ = process.communicate()
     assert process.returncode == 0, output
@@ -197,7 +198,11 @@ def test_a_killed_benchmark_keeps_what_it_has_and_leaves_no_process(tmp_path):
             time.sleep(0.05)
         process.kill()
     entries = results(tmp_path / "out")
-    statuses = {(entry["section"], entry["measurement"]): entry["status"] for entry in entries}
+    statuses = {
+        (entry["section"], entry["measurement"]): entry["status"]
+        for entry in entries
+        if not entry["job"].startswith("PyTorch")  # left out where that is not installed
+    }
     assert statuses["first", "machine"] == "done" and statuses["steps", "generator"] == "planned"
     until = time.monotonic() + 60
     while processes_about(tmp_path) and time.monotonic() < until:

@@ -72,7 +72,7 @@ def streamed(run, program, states, values, count):
     return np.concatenate(parts, axis=1)[:, :count]
 
 
-@pytest.mark.parametrize("tokens", [1, 7, 40])
+@pytest.mark.parametrize("tokens", [1, pytest.param(7, marks=pytest.mark.quick), 40])
 def test_onnx_clips_of_any_length(causal, folder, tokens):
     audio = clip(causal, tokens)
     (found,) = session(folder / "encoder.onnx").run(["tokens"], {"audio": audio})

@@ -139,13 +139,12 @@ def _beforehand(equation: Any, operands: Sequence[Any]) -> list[Operand] | None:
 
 def _scan(graph: Graph, equation: Any, operands: list[Operand]) -> list[Operand]:
     """A loop over the first axis: ONNX's Scan, whose body sees the constants around it."""
-    params = equation.params
-    constant, carried = params["num_consts"], params["num_carry"]
-    if params["reverse"]:
+    closed = equation.params["jaxpr"]
+    constant, carried = _constant_and_carried(equation, closed.jaxpr)
+    if equation.params["reverse"]:
         raise NotImplementedError("a loop from the end")
     shapes = [atom.aval.shape for atom in equation.invars]
     operands = [whole(graph, *known) for known in zip(operands, shapes, strict=True)]
-    closed = params["jaxpr"]
     body = graph.inside()
     turns = [
         Value(f"{operand_name}", tuple(var.aval.shape), np.dtype(var.aval.dtype))
@@ -172,6 +171,20 @@ def _scan(graph: Graph, equation: Any, operands: list[Operand]) -> list[Operand]
             num_scan_inputs=len(operands) - constant - carried,
         )
     ]
+
+
+def _constant_and_carried(equation: Any, body: Any) -> tuple[int, int]:
+    """How many operands of a loop stay as they are, and how many go from turn to turn.
+
+    Seen from the shapes, as the parameters that say it differ between versions of JAX: what is
+    scanned, and what is stacked, has an axis more outside than inside of the body.
+    """
+
+    def the_same(outside: Any, inside: Any) -> int:
+        return sum(a.aval.ndim == b.aval.ndim for a, b in zip(outside, inside, strict=True))
+
+    carried = the_same(equation.outvars, body.outvars)
+    return the_same(equation.invars, body.invars) - carried, carried
 
 
 def _fresh(graph: Graph, count: int) -> list[str]:
