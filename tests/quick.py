@@ -19,6 +19,11 @@ GIVEN_FLAGS = os.environ.get("XLA_FLAGS", "").split()
 QUICK_FLAGS = " ".join(
     [*GIVEN_FLAGS, *(f"--{name}={str(value).lower()}" for name, value in QUICK_COMPILE.items())]
 )
+# For what takes more than some dozen steps: not much longer to compile, and each step in a fifth of
+# the time.
+LONG_RUN_FLAGS = QUICK_FLAGS.replace(
+    "--xla_backend_optimization_level=0", "--xla_backend_optimization_level=1"
+)
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -11,6 +11,7 @@ from l3ac_jax.codec.pretrained import get_model
 from l3ac_jax.data.prepare import prepare
 from l3ac_jax.training.logs import read_metrics
 from tests.data.trees import CUT, FIXTURES
+from tests.quick import LONG_RUN_FLAGS
 from tests.training.small_run import ROOT, run_training
 
 CONFIG = ROOT / "configs" / "smoke.toml"
@@ -22,7 +23,8 @@ def run(tmp_path_factory) -> Path:
     prepare("folder", FIXTURES, folder / "data", CUT, workers=1)
     corpora = f'[{{corpus = "folder", path = "{folder / "data"}"}}]'
     words = ("--data.corpora", corpora, "--data.evaluation.corpora", corpora)
-    run_training(CONFIG, folder / "run", folder / "cache", *words)
+    flags = {"XLA_FLAGS": LONG_RUN_FLAGS}
+    run_training(CONFIG, folder / "run", folder / "cache", *words, variables=flags)
     return folder / "run"
 
 
