@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from l3ac_jax.model.params import (
     mismatches,
     unflatten,
 )
+from l3ac_jax.system.compilation import quick_compilation
 from l3ac_jax.training.initialization import initial_params
 from l3ac_jax.weights.sources import load_params
 
@@ -85,7 +87,8 @@ def fitting_params(
         {owners[name] for name in expected if not fits[name] or _is_fresh(owners[name], fresh)}
     )
     key = jax.random.key(training.seed)
-    leaves = flatten(initial_params(config.model, training.initialization, key))
+    initial = partial(initial_params, config.model, training.initialization)
+    leaves = flatten(jax.jit(initial, compiler_options=quick_compilation())(key))
     for name, wanted in expected.items():
         if owners[name] not in misfits:
             leaves[name] = jnp.asarray(given[name], wanted.dtype)
