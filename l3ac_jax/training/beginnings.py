@@ -21,6 +21,7 @@ from l3ac_jax.model.params import (
 )
 from l3ac_jax.system.compilation import quick_compilation
 from l3ac_jax.training.initialization import initial_params
+from l3ac_jax.training.optimizer import is_inside
 from l3ac_jax.weights.sources import load_params
 
 
@@ -108,5 +109,4 @@ def _owners(config: ExperimentConfig) -> dict[str, str]:
 
 
 def _is_fresh(owner: str, fresh: Sequence[str]) -> bool:
-    dotted = owner.replace("/", ".")
-    return any(dotted == layer or dotted.startswith(f"{layer}.") for layer in fresh)
+    return any(is_inside(owner.replace("/", "."), layer) for layer in fresh)

@@ -129,14 +129,14 @@ def rate_factors(config: OptimizerConfig, params: Any) -> np.ndarray:
         return np.ones((), np.float32)
     paths = [_dotted(path) for path, _ in jax.tree.leaves_with_path(params)]
     for rate in config.layers:
-        if not any(_is_inside(path, rate.layer) for path in paths):
+        if not any(is_inside(path, rate.layer) for path in paths):
             first = ", ".join(dict.fromkeys(path.rsplit(".", 1)[0] for path in paths[:9]))
             raise ConfigError(
                 f"training.optimizer.layers: there is no layer {rate.layer!r}; there are {first}..."
             )
 
     def factor(path, leaf):
-        rates = [rate.factor for rate in config.layers if _is_inside(_dotted(path), rate.layer)]
+        rates = [rate.factor for rate in config.layers if is_inside(_dotted(path), rate.layer)]
         return np.full(math.prod(leaf.shape), math.prod(rates), np.float32)
 
     return np.concatenate(jax.tree.leaves(jax.tree.map_with_path(factor, params)))
@@ -146,5 +146,6 @@ def _dotted(path: tuple) -> str:
     return ".".join(key.key for key in path)
 
 
-def _is_inside(path: str, layer: str) -> bool:
+def is_inside(path: str, layer: str) -> bool:
+    """Whether a dotted path is that of a layer, or of something in it."""
     return path == layer or path.startswith(f"{layer}.")
