@@ -93,6 +93,11 @@ def measure(options: Options) -> None:
     check_packages(options.voices)
     keep_compiled_programs()
     trained = load_language_model(options.model)
+    if trained.labels:
+        raise ArgumentError(
+            f"{options.model}: is told labels (data.labelled), which recordings of DATA do not "
+            "have: see recognized.py"
+        )
     codec = codec_of(trained, options.codec)
     prompt = max(1, round(options.prompt * codec.frame_rate))
     length = prompt + max(1, round(options.seconds * codec.frame_rate))

@@ -9,7 +9,9 @@ takes the codec's decoder that far: with a streaming codec this is the loop that
 instrument would run. A decoder that norms over the whole clip norms over the past instead, an
 approximation, and the output says so.
 
-After a prompt, its own tokens come first; they are heard with --with-prompt. Audio goes to OUT, or
+After a prompt, its own tokens come first; they are heard with --with-prompt. A model that was
+trained with labels is told one with --label, and goes on for as long as that label's recordings
+usually do. Audio goes to OUT, or
 as raw 16-bit samples to standard output (`-`). Printed are tokens a second, the real-time factor,
 and the latency from a token to its sound.
 """
@@ -52,8 +54,10 @@ class Options:
     """How much of its beginning is the prompt."""
     with_prompt: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Begin with the prompt, as the codec gives it."""
-    seconds: float = 10
-    """Of new audio."""
+    label: str | None = None
+    """What to say, for a model with labels."""
+    seconds: float | None = None
+    """Of new audio: 10, or what is usual for the label."""
     temperature: float = 1
     """Of the distributions; 0 takes the likeliest token."""
     top_p: float = 0.95
@@ -69,7 +73,7 @@ class Options:
 def generate(options: Options) -> None:
     """Write blocks as they come, and say how long they took."""
     for name in ("seconds", "block_ms", "prompt_seconds"):
-        if getattr(options, name) <= 0:
+        if (value := getattr(options, name)) is not None and value <= 0:
             raise ArgumentError(f"--{name.replace('_', '-')}: must be more than 0")
     import jax
     import numpy as np
@@ -88,10 +92,14 @@ def generate(options: Options) -> None:
     words = "" if codec is whole else ", its norms over the past alone (an approximation)"
     prompt = _prompt(options, codec)
     given = prompt.shape[1] * codec.hop_length
-    model = language_tokens(trained, prompt, options.temperature, options.top_p)
+    labels = None if options.label is None else [options.label]
+    model = language_tokens(trained, prompt, options.temperature, options.top_p, labels=labels)
+    seconds = options.seconds
+    if seconds is None:
+        seconds = trained.labels[options.label] / codec.frame_rate if options.label else 10.0
     block = max(1, round(options.block_ms * codec.frame_rate / 1000))
     skipped = 0 if options.with_prompt else given
-    samples = given - skipped + round(options.seconds * codec.sample_rate)
+    samples = given - skipped + round(seconds * codec.sample_rate)
     taken, written = [], 0
     with opened(options.output, codec.sample_rate, samples, options.overwrite) as write:
         for audio in played(codec, model, jax.random.key(options.seed), block):

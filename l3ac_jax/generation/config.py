@@ -64,12 +64,16 @@ class TokensConfig(Table, frozen=True):
     It learns from those in `train`. The likelihood is that of up to `evaluation_windows` windows of
     `evaluation`. `dimensions` takes of each token the first so many dimensions of the quantizer: to
     compare heads on a codebook that a softmax can have. No codec decodes such tokens.
+
+    With `labelled`, the model is told what to say: a recording's label is the folder that it lies
+    in. Windows are then whole recordings, cut to the context.
     """
 
     train: Annotated[tuple[str, ...], Field(min_length=1)]
     evaluation: tuple[str, ...] = ()
     evaluation_windows: PositiveInt = 200
     dimensions: PositiveInt | None = None
+    labelled: bool = False
 
 
 class LanguageConfig(Table, frozen=True):

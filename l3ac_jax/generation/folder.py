@@ -1,8 +1,9 @@
 """A language model's folder: its training run, and what is sampled from.
 
 `config.toml` holds the LanguageConfig, every field written out; `codec.json` which codec's tokens
-it speaks; `checkpoint.safetensors` parameters, optimizer and step, replaced as a whole;
-`metrics.jsonl` and `tensorboard/` the likelihood by step.
+it speaks; `labels.json` of a model that is told labels their names, in their order, and how many
+tokens a recording of each usually has; `checkpoint.safetensors` parameters, optimizer and step,
+replaced as a whole; `metrics.jsonl` and `tensorboard/` the likelihood by step.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -29,7 +30,7 @@ from l3ac_jax.tokens.dataset.index import Description
 
 __all__ = ["TrainedModel", "load_language_model", "restore", "save", "write_description"]
 
-CONFIG_FILE, CODEC_FILE = "config.toml", "codec.json"
+CONFIG_FILE, CODEC_FILE, LABELS_FILE = "config.toml", "codec.json", "labels.json"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 PARAMS = "params"
 
@@ -42,6 +43,8 @@ class TrainedModel:
     codec: Description
     params: dict[str, Any]
     step: int
+    labels: Mapping[str, int] = field(default_factory=dict)
+    """names of the labels that it is told, if any, and how many tokens each usually has"""
 
     @property
     def levels(self) -> tuple[int, ...]:
@@ -51,7 +54,7 @@ class TrainedModel:
     @property
     def network(self) -> LanguageModel:
         """What the parameters are of."""
-        return LanguageModel(self.config.model, self.levels)
+        return LanguageModel(self.config.model, self.levels, len(self.labels))
 
 
 def load_language_model(folder: str | os.PathLike[str]) -> TrainedModel:
@@ -67,23 +70,39 @@ def load_language_model(folder: str | os.PathLike[str]) -> TrainedModel:
     except ValidationError as error:
         message = error.errors()[0]["msg"]
         raise ConfigError(f"{folder / CODEC_FILE}: is damaged: {message}") from None
+    labels = _labels(folder) if config.data.labelled else {}
     levels = kept_levels(codec.format.levels, config.data.dimensions)
-    network = LanguageModel(config.model, levels)
-    tokens = jax.ShapeDtypeStruct((1, 2), np.int32)
-    shapes = jax.eval_shape(network.init, jax.random.key(0), tokens)["params"]
+    network = LanguageModel(config.model, levels, len(labels))
+    shapes = jax.eval_shape(network.random_params, jax.random.key(0))
     found = restore(folder, {PARAMS: shapes})
     if found is None:
         raise WeightsError(f"{folder / CHECKPOINT_FILE}: is not there: nothing was trained yet")
     tree, step = found
-    return TrainedModel(config, codec, tree[PARAMS], step)
+    return TrainedModel(config, codec, tree[PARAMS], step, labels)
 
 
-def write_description(folder: Path, config: LanguageConfig, codec: Description) -> None:
+def _labels(folder: Path) -> dict[str, int]:
+    path = folder / LABELS_FILE
+    try:
+        labels = TypeAdapter(dict[str, int]).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ConfigError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
+    if not labels or min(labels.values()) < 1:
+        raise ConfigError(f"{path}: is damaged: it must say how many tokens each label has")
+    return labels
+
+
+def write_description(
+    folder: Path, config: LanguageConfig, codec: Description, labels: Mapping[str, int]
+) -> None:
     """What is known before the first step. Raises OutputError."""
-    for name, text in (
-        (CONFIG_FILE, dump_language_config(config)),
-        (CODEC_FILE, codec.model_dump_json(indent=1) + "\n"),
-    ):
+    texts = {
+        CONFIG_FILE: dump_language_config(config),
+        CODEC_FILE: codec.model_dump_json(indent=1) + "\n",
+    }
+    if labels:
+        texts[LABELS_FILE] = json.dumps(dict(labels), indent=1) + "\n"
+    for name, text in texts.items():
         with complete_file(folder / name, overwrite=True) as part:
             part.write_text(text, encoding="utf-8")
 

@@ -152,12 +152,14 @@ class LevelsHead(nn.Module):
 class LanguageModel(nn.Module):
     """Distributions of a codec's tokens, given those before.
 
-    `levels` are those of the codec's quantizer. Raises ConfigError for a softmax over a codebook
-    that is too large for it.
+    `levels` are those of the codec's quantizer. With `labels` it is told which of so many labels a
+    recording has, before its first token. Raises ConfigError for a softmax over a codebook that is
+    too large for it.
     """
 
     config: NetworkConfig
     levels: tuple[int, ...]
+    labels: int = 0
 
     def setup(self):
         size = int(np.prod(self.levels))
@@ -168,6 +170,10 @@ class LanguageModel(nn.Module):
             )
         width = self.config.width
         self.begin = self.param("begin", nn.initializers.normal(1.0), (width,))
+        if self.labels:
+            self.of_label = self.param(
+                "of_label", nn.initializers.normal(1.0), (self.labels, width)
+            )
         self.of_level = nn.Embed(sum(self.levels), width)
         self.block = [Block(self.config) for _ in range(self.config.depth)]
         if self.config.head == "levels":
@@ -176,15 +182,16 @@ class LanguageModel(nn.Module):
             self.norm = nn.RMSNorm()
             self.output = nn.Dense(size)
 
-    def __call__(self, tokens: Int[Array, "b n"], train: bool = False) -> Float[Array, "b n"]:
+    def __call__(
+        self, tokens: Int[Array, "b n"], train: bool = False, label: Int[Array, " b"] | None = None
+    ) -> Float[Array, "b n"]:
         """Logarithm (natural) of the probability of each token, given those before it.
 
         With `train` and dropout it needs the random key "dropout".
         """
         levels = tokens_to_levels(tokens, self.levels)
         inputs = self._embedded(levels[:, :-1])
-        begin = jnp.broadcast_to(self.begin, (len(tokens), 1, self.config.width))
-        x = jnp.concatenate([begin, inputs], axis=1)
+        x = jnp.concatenate([self._begin(len(tokens), label), inputs], axis=1)
         for block in self.block:
             x = block(x, train)
         if self.config.head == "softmax":
@@ -193,15 +200,22 @@ class LanguageModel(nn.Module):
         logs = self.head(x, levels)
         return jnp.take_along_axis(logs, levels[..., None], axis=-1)[..., 0].sum(axis=-1)
 
+    def random_params(self, key: Array) -> dict[str, Any]:
+        """The parameters before training."""
+        init: Any = self.init
+        label = jnp.zeros(1, jnp.int32) if self.labels else None
+        return init(key, jnp.zeros((1, 2), jnp.int32), label=label)["params"]
+
     def hidden(
         self,
         caches: list[Cache],
         token: Int[Array, " b"],
         position: Int[Array, ""],
+        label: Int[Array, " b"] | None = None,
     ) -> tuple[list[Cache], Float[Array, "b 1 w"]]:
         """Hear the token before `position` (whichever at 0: there is none), for `sample`."""
         embedded = self._embedded(tokens_to_levels(token[:, None], self.levels))
-        x = jnp.where(position == 0, self.begin[None, None], embedded)
+        x = jnp.where(position == 0, self._begin(len(token), label), embedded)
         after = []
         for block, cache in zip(self.block, caches, strict=True):
             cache, x = block.step(cache, x, position)
@@ -226,6 +240,12 @@ class LanguageModel(nn.Module):
             drawn.append(draw(of_level, logs, temperature, top_p))
             before = before + self.head.embedded(drawn[-1], dimension)
         return levels_to_tokens(jnp.stack(drawn, axis=-1), self.levels)
+
+    def _begin(self, batch: int, label: Int[Array, " b"] | None) -> Float[Array, "b 1 w"]:
+        """What stands before the first token."""
+        assert (label is None) == (not self.labels), "a label for each, if the model has labels"
+        begin = jnp.broadcast_to(self.begin, (batch, self.config.width))
+        return (begin if label is None else begin + self.of_label[label])[:, None]
 
     def _embedded(self, levels: Int[Array, "b n l"]) -> Float[Array, "b n w"]:
         return self.of_level(levels + _first_levels(self.levels)[None, None]).sum(axis=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -23,19 +24,22 @@ def language_tokens(
     temperature: float = 1.0,
     top_p: float = 1.0,
     batch: int = 1,
+    labels: Sequence[str] | None = None,
 ) -> TokenModel:
     """The prompt's tokens, then those that the model draws.
 
     `temperature` 0 takes the likeliest; `top_p` is the share of each distribution, its likeliest
-    part, that is drawn from. Raises ArgumentError.
+    part, that is drawn from. `labels`, one for each row, are for a model that is told them. Raises
+    ArgumentError.
     """
     if temperature < 0 or not 0 < top_p <= 1:
         raise ArgumentError(
             f"temperature must be at least 0 and top_p above 0, at most 1: got {temperature:g} "
             f"and {top_p:g}"
         )
+    label = _label_numbers(trained, labels)
     if prompt is None:
-        prompt = np.zeros((batch, 0), np.int32)
+        prompt = np.zeros((batch if labels is None else len(labels), 0), np.int32)
     network, given = trained.network, prompt.shape[1]
     # Not of length 0, so that it can be indexed.
     forced = jnp.asarray(np.pad(prompt, [(0, 0), (0, 1)]), jnp.int32)
@@ -44,7 +48,7 @@ def language_tokens(
     def step(state: Any, key: Array) -> tuple[Any, Int[Array, "B 1"]]:
         params, caches, last, position = state
         apply: Any = network.apply
-        caches, x = apply({"params": params}, caches, last, position, method="hidden")
+        caches, x = apply({"params": params}, caches, last, position, label, method="hidden")
         drawn = apply({"params": params}, x, key, warmth, share, method="sample")
         token = jnp.where(position < given, forced[:, jnp.minimum(position, given)], drawn)
         return (params, caches, token, position + 1), token[:, None]
@@ -53,6 +57,24 @@ def language_tokens(
     caches = empty_cache(trained.config.model, len(prompt))
     nothing = jnp.zeros(len(prompt), jnp.int32)
     return TokenModel((params, caches, nothing, jnp.zeros((), jnp.int32)), step)
+
+
+def _label_numbers(
+    trained: TrainedModel, labels: Sequence[str] | None
+) -> Int[np.ndarray, " B"] | None:
+    known = list(trained.labels)
+    if not known:
+        if labels is not None:
+            raise ArgumentError(f"{labels[0]}: the language model is told no labels")
+        return None
+    if labels is None:
+        raise ArgumentError(f"the language model is told what to say: one of {', '.join(known)}")
+    for label in labels:
+        if label not in known:
+            raise ArgumentError(
+                f"{label}: is no label of the language model, which has {', '.join(known)}"
+            )
+    return np.array([known.index(label) for label in labels], np.int32)
 
 
 def sampled_tokens(model: TokenModel, key: Array, count: int) -> Int[np.ndarray, "B count"]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from l3ac_jax.config import differences
 from l3ac_jax.errors import ConfigError, TokenDatasetError, TrainingDivergedError
 from l3ac_jax.generation import folder as folders
 from l3ac_jax.generation.config import LanguageConfig
-from l3ac_jax.generation.data import WindowBatches
+from l3ac_jax.generation.data import (
+    Batch,
+    Batches,
+    RecordingBatches,
+    WindowBatches,
+    stacked,
+)
 from l3ac_jax.generation.network import LanguageModel
 from l3ac_jax.system.compilation import CompilationWatch
 from l3ac_jax.training.folders import RunKind
@@ -61,11 +67,12 @@ def train_language_model(
     """
     folder = Path(folder)
     train, evaluation = _data(config)
-    network = LanguageModel(config.model, train.levels)
+    labels = train.usual_tokens() if isinstance(train, RecordingBatches) else {}
+    network = LanguageModel(config.model, train.levels, len(labels))
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
-        state, step = _claimed(config, folder, network, train, stack)
-        folders.write_description(folder, config, train.description)
+        state, step = _claimed(config, folder, network, train, labels, stack)
+        folders.write_description(folder, config, train.description, labels)
         log = stack.enter_context(RunLog(folder, step))
         seconds = config.training.batch_size * config.model.context / train.description.frame_rate
         progress = None
@@ -80,14 +87,18 @@ def train_language_model(
         return LanguageOutcome(step, config.training.steps, exit_code)
 
 
-def _data(config: LanguageConfig) -> tuple[WindowBatches, Sequence[Tokens]]:
+def _data(config: LanguageConfig) -> tuple[Batches, Sequence[Batch]]:
     """Batches without end, and those of the evaluation."""
     of_run, length = config.training, config.model.context
     dimensions = config.data.dimensions
-    train = WindowBatches(config.data.train, length, of_run.batch_size, of_run.seed, dimensions)
+    kind = RecordingBatches if config.data.labelled else WindowBatches
+    train = kind(config.data.train, length, of_run.batch_size, of_run.seed, dimensions)
     if not config.data.evaluation:
         return train, []
-    held_out = WindowBatches(config.data.evaluation, length, 1, 0, dimensions)
+    if isinstance(train, RecordingBatches):
+        held_out = RecordingBatches(config.data.evaluation, length, 1, 0, dimensions, train.labels)
+    else:
+        held_out = WindowBatches(config.data.evaluation, length, 1, 0, dimensions)
     if held_out.description.format != train.description.format:
         raise TokenDatasetError(
             f"{', '.join(config.data.evaluation)}: holds tokens of another codec than the training"
@@ -95,15 +106,16 @@ def _data(config: LanguageConfig) -> tuple[WindowBatches, Sequence[Tokens]]:
     count = min(len(held_out), config.data.evaluation_windows)
     # Spread over all of them: neighbours are of one voice.
     chosen = np.linspace(0, len(held_out) - 1, count).round().astype(int)
-    windows = np.stack([held_out[int(number)] for number in chosen])
-    return train, np.array_split(windows, math.ceil(count / of_run.batch_size))
+    parts = np.array_split(chosen, math.ceil(count / of_run.batch_size))
+    return train, [stacked([held_out[int(number)] for number in part]) for part in parts]
 
 
 def _claimed(
     config: LanguageConfig,
     folder: Path,
     network: LanguageModel,
-    train: WindowBatches,
+    train: Batches,
+    labels: Mapping[str, int],
     stack: ExitStack,
 ) -> tuple[dict[str, Any], int]:
     """The state to go on with, in a folder that is this process's own."""
@@ -113,20 +125,27 @@ def _claimed(
     key = jax.random.key(config.training.seed)
     like = jax.eval_shape(init, key)
     if (folder / folders.CHECKPOINT_FILE).exists():
-        _check_same_model(config, folder, train)
+        _check_same_model(config, folder, train, labels)
         found = folders.restore(folder, like)
         assert found is not None
         return found
     return init(key), 0
 
 
-def _check_same_model(config: LanguageConfig, folder: Path, train: WindowBatches) -> None:
+def _check_same_model(
+    config: LanguageConfig, folder: Path, train: Batches, labels: Mapping[str, int]
+) -> None:
     before = folders.load_language_model(folder)
     as_before = config.model_copy(update={"model": before.config.model})
     if before.levels != train.levels:
         raise ConfigError(
             f"{folder}: data.dimensions was {before.config.data.dimensions}, is "
             f"{config.data.dimensions}: give a new folder"
+        )
+    if list(before.labels) != list(labels):
+        raise ConfigError(
+            f"{folder}: its labels were {', '.join(before.labels) or 'none'}, and are "
+            f"{', '.join(labels) or 'none'}: give a new folder"
         )
     if changed := differences(as_before, config):
         raise ConfigError(f"{folder}: has another model: {'; '.join(changed)}: give a new folder")
@@ -135,8 +154,7 @@ def _check_same_model(config: LanguageConfig, folder: Path, train: WindowBatches
 
 
 def _initial(config: LanguageConfig, network: LanguageModel, key: Array) -> dict[str, Any]:
-    tokens = jnp.zeros((1, config.model.context), jnp.int32)
-    params = network.init(key, tokens)["params"]
+    params = network.random_params(key)
     flat, _ = ravel_pytree(params)
     return {"params": params, "optimizer": _optimizer(config, params).init(flat)}
 
@@ -153,15 +171,17 @@ class _Run:
         config: LanguageConfig,
         folder: Path,
         network: LanguageModel,
-        train: WindowBatches,
-        evaluation: Sequence[Tokens],
+        train: Batches,
+        evaluation: Sequence[Batch],
         log: RunLog,
         progress: TrainingProgress | None,
     ):
         self.config, self.folder, self.train = config, folder, train
         self.evaluation, self.log, self.progress = evaluation, log, progress
         self.take = jax.jit(partial(take_step, config, network), donate_argnums=0)
-        self.bits = jax.jit(lambda params, tokens: bits_of(network, params, tokens))
+        self.bits = jax.jit(
+            lambda params, batch: bits_of(network, params, batch.tokens, label=batch.label)
+        )
 
     def go_on(self, state: dict[str, Any], step: int, stop: StopRequest) -> int:
         of_run, saved = self.config.training, step
@@ -205,25 +225,32 @@ class _Run:
         if not self.evaluation:
             return
         found = np.concatenate([np.asarray(self.bits(params, part)) for part in self.evaluation])
-        scores = self.scores(found)
+        exists = np.concatenate([_own_tokens(part) for part in self.evaluation])
+        scores = self.scores(found, exists)
         self.log.scalars(step, "evaluation", scores)
         if self.progress is not None:
             shown = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
             self.progress.note(f"step {step}: {shown}")
 
-    def scores(self, bits: Float[np.ndarray, "windows length"]) -> dict[str, float]:
+    def scores(
+        self, bits: Float[np.ndarray, "rows length"], exists: Bool[np.ndarray, "rows length"]
+    ) -> dict[str, float]:
         """Bits a token and a second, of all tokens, and of those with half a context before."""
-        rate = self.train.description.frame_rate
-        late = float(bits[:, bits.shape[1] // 2 :].mean())
-        mean = float(bits.mean())
-        return {"bits_per_token": mean, "bits_per_second": mean * rate, "late_bits_per_token": late}
+        mean = float(bits[exists].mean())
+        found = {
+            "bits_per_token": mean,
+            "bits_per_second": mean * self.train.description.frame_rate,
+        }
+        half = bits.shape[1] // 2
+        late = bits[:, half:][exists[:, half:]]
+        return found | ({"late_bits_per_token": float(late.mean())} if len(late) else {})
 
 
 def take_step(
     config: LanguageConfig,
     network: LanguageModel,
     state: dict[str, Any],
-    tokens: Tokens,
+    batch: Batch,
     step: Int[Array, ""],
 ) -> tuple[dict[str, Any], dict[str, Float[Array, ""]]]:
     """One step on a batch: the new state, and `loss` (bits a token before it), norms, rate."""
@@ -231,7 +258,10 @@ def take_step(
 
     def loss(params: Any) -> Array:
         key = jax.random.fold_in(jax.random.key(config.training.seed), step)
-        return bits_of(network, params, tokens, {"dropout": key}).mean()
+        bits = bits_of(network, params, batch.tokens, {"dropout": key}, batch.label)
+        if batch.exists is None:
+            return bits.mean()
+        return jnp.where(batch.exists, bits, 0).sum() / batch.exists.sum()
 
     value, slope = jax.value_and_grad(loss)(params)
     flat, unravel = ravel_pytree(params)
@@ -249,12 +279,20 @@ def take_step(
 
 
 def bits_of(
-    network: LanguageModel, params: Any, tokens: Tokens, keys: dict[str, Array] | None = None
+    network: LanguageModel,
+    params: Any,
+    tokens: Tokens,
+    keys: dict[str, Array] | None = None,
+    label: Int[Array | np.ndarray, " batch"] | None = None,
 ) -> Float[Array, "batch length"]:
     """Bits that each token takes, given those before it; with random `keys` as in training."""
     call: Callable[..., Any] = network.apply
-    logs = call({"params": params}, tokens, train=keys is not None, rngs=keys)
+    logs = call({"params": params}, tokens, train=keys is not None, label=label, rngs=keys)
     return -logs / np.float32(np.log(2))
+
+
+def _own_tokens(batch: Batch) -> Bool[np.ndarray, "batch length"]:
+    return np.ones(batch.tokens.shape, bool) if batch.exists is None else batch.exists
 
 
 def _size(state: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ audio whose statistics are those of recordings. Without JAX.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,7 +15,15 @@ from l3ac_jax.audio.mel import DAC_FLOOR, mel_filters
 from l3ac_jax.audio.spectra import magnitudes
 from l3ac_jax.model.levels import tokens_to_levels
 
-__all__ = ["frechet_distance", "level_entropy", "mel_windows", "periodicity", "quiet", "repeated"]
+__all__ = [
+    "copied",
+    "frechet_distance",
+    "level_entropy",
+    "mel_windows",
+    "periodicity",
+    "quiet",
+    "repeated",
+]
 
 Audio = Float[np.ndarray, " time"]
 Tokens = Int[np.ndarray, " n"]
@@ -31,10 +39,24 @@ def repeated(tokens: Tokens, phrase: int = PHRASE) -> float:
 
     NaN for rows of one phrase or less.
     """
-    phrases = np.lib.stride_tricks.sliding_window_view(tokens, min(phrase, len(tokens)))
+    phrases = _phrases(tokens, phrase)
     if len(phrases) < 2:
         return np.nan
     return 1 - len(np.unique(phrases, axis=0)) / len(phrases)
+
+
+def copied(tokens: Tokens, known: Iterable[Tokens], phrase: int = PHRASE) -> float:
+    """Share of phrases that are in one of the known rows too, 0 to 1. NaN without tokens."""
+    seen = {tuple(found) for row in known for found in _phrases(row, phrase)}
+    own = [tuple(found) for found in _phrases(tokens, phrase)]
+    return float(np.mean([found in seen for found in own])) if own else np.nan
+
+
+def _phrases(tokens: Tokens, length: int) -> Int[np.ndarray, "phrases length"]:
+    length = min(length, len(tokens))
+    if not length:
+        return np.zeros((0, 0), tokens.dtype)
+    return np.lib.stride_tricks.sliding_window_view(tokens, length)
 
 
 def periodicity(tokens: Tokens) -> float:

@@ -112,7 +112,7 @@ def test_voices_are_compared_with_the_prompt_s():
 class Ascending(LanguageModel):
     """Finds a token that is the next one after the last a thousand times as likely as others."""
 
-    def __call__(self, tokens, train=False):
+    def __call__(self, tokens, train=False, label=None):
         follows = tokens[:, 1:] == tokens[:, :-1] + 1
         return jax.numpy.pad(jax.numpy.where(follows, 0.0, -np.log(1024.0)), [(0, 0), (1, 0)])
 

@@ -135,9 +135,9 @@ def test_batches_are_known_by_their_number(data):
     batches = WindowBatches([str(data / "train"), str(data / "train")], 12, 4, seed=3)
     windows = sum(40 + 3 * number for number in range(12)) // 12
     assert len(batches) == 2 * windows and batches.levels == LEVELS
-    first = [batch for batch, _ in zip(batches.batches(), range(40), strict=False)]
+    first = [batch.tokens for batch, _ in zip(batches.batches(), range(40), strict=False)]
     for start in (0, 1, 17, 39):
-        np.testing.assert_array_equal(next(batches.batches(start)), first[start])
+        np.testing.assert_array_equal(next(batches.batches(start)).tokens, first[start])
     in_epoch = 2 * windows // 4
     epochs = np.concatenate(first[:in_epoch]), np.concatenate(first[in_epoch : 2 * in_epoch])
     assert not np.array_equal(*epochs)
@@ -149,7 +149,7 @@ def test_levels_and_tokens_are_the_same_windows(data, tmp_path):
         write_tokens(tmp_path / form, rows, LEVELS, form)
     both = [WindowBatches([str(tmp_path / form)], 10, 1, 0) for form in ("tokens", "levels")]
     for number in range(3):
-        np.testing.assert_array_equal(both[0][number], both[1][number])
+        np.testing.assert_array_equal(both[0][number].tokens, both[1][number].tokens)
 
 
 def test_the_first_dimensions_alone_are_another_vocabulary(data, tmp_path):
@@ -159,8 +159,9 @@ def test_the_first_dimensions_alone_are_another_vocabulary(data, tmp_path):
     assert kept.levels == (3, 2) and whole.levels == LEVELS
     offset = len(kept) - len(whole)
     for number in range(3):
-        levels = tokens_to_levels(whole[number], LEVELS)[:, :2]
-        np.testing.assert_array_equal(tokens_to_levels(kept[offset + number], (3, 2)), levels)
+        levels = tokens_to_levels(whole[number].tokens, LEVELS)[:, :2]
+        found = tokens_to_levels(kept[offset + number].tokens, (3, 2))
+        np.testing.assert_array_equal(found, levels)
     path, words = small(data, tmp_path, **{"data.dimensions": 2, "training.steps": 2})
     heads = ("softmax", "levels")
     for head in heads:

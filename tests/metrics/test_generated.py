@@ -38,6 +38,15 @@ def test_repeated_phrases_are_those_that_a_set_has_seen(row, phrase):
     np.testing.assert_allclose(generated.repeated(np.array(row), phrase), expected)
 
 
+def test_copied_phrases_are_those_of_a_known_row():
+    known = [np.arange(10), np.array([20, 21]), np.array([30])]
+    assert generated.copied(np.array([3, 4, 5, 6]), known) == 1
+    assert generated.copied(np.array([3, 4, 5, 9]), known) == 0.5
+    assert generated.copied(np.array([9, 20, 21]), known) == 0  # not across rows
+    assert generated.copied(np.array([3, 4, 5]), []) == 0
+    assert np.isnan(generated.copied(np.zeros(0, int), known))
+
+
 def test_rows_too_short_to_repeat_have_no_score():
     assert np.isnan(generated.repeated(np.array([1])))
     assert np.isnan(generated.periodicity(np.array([1])))

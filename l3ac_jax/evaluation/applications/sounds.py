@@ -20,7 +20,7 @@ from l3ac_jax.evaluation.report import Metric
 from l3ac_jax.metrics.bootstrap import ratio
 from l3ac_jax.system.packages import needs_extra
 
-__all__ = ["Sounds", "log_mel_statistics"]
+__all__ = ["Sounds", "log_mel_statistics", "sound_classifier"]
 
 Audio = Float[np.ndarray, " time"]
 Features = Float[np.ndarray, " features"]
@@ -81,17 +81,28 @@ class Sounds:
         labels = np.array([label_of(clip) for clip in clips])
         trained, judged = np.stack(originals), np.stack(heard)
         correct = np.zeros(len(clips))
-        linear_model, model_selection, pipeline, preprocessing = _sklearn()
-        folds = model_selection.StratifiedKFold(FOLDS, shuffle=True, random_state=self.seed)
+        folds = _sklearn().model_selection.StratifiedKFold(
+            FOLDS, shuffle=True, random_state=self.seed
+        )
         for train, test in folds.split(trained, labels):
-            probe = pipeline.make_pipeline(
-                preprocessing.StandardScaler(), linear_model.LogisticRegression(max_iter=5000)
-            )
+            probe = sound_classifier()
             probe.fit(trained[train], labels[train])
             correct[test] = probe.predict(judged[test]) == labels[test]
         values = [{"accuracy": 100 * float(right)} for right in correct]
         statistic = ratio(correct, np.ones(len(clips)), 100.0)
         return Compared(values, {"accuracy": statistic}, len(clips))
+
+
+def sound_classifier() -> Any:
+    """Of `log_mel_statistics`, by scikit-learn's methods `fit` and `predict`; not trained.
+
+    Raises MissingPackageError.
+    """
+    sklearn = _sklearn()
+    return sklearn.pipeline.make_pipeline(
+        sklearn.preprocessing.StandardScaler(),
+        sklearn.linear_model.LogisticRegression(max_iter=5000),
+    )
 
 
 def log_mel_statistics(audio: Audio, sample_rate: int) -> Features:
@@ -110,7 +121,11 @@ def log_mel_statistics(audio: Audio, sample_rate: int) -> Features:
     return np.concatenate([decibels.mean(axis=0), decibels.std(axis=0), change])
 
 
-def _sklearn() -> tuple[Any, Any, Any, Any]:
+def _sklearn() -> Any:
     with needs_extra("scores", "classifying sounds"):
-        from sklearn import linear_model, model_selection, pipeline, preprocessing
-    return linear_model, model_selection, pipeline, preprocessing
+        import sklearn
+        import sklearn.linear_model
+        import sklearn.model_selection
+        import sklearn.pipeline
+        import sklearn.preprocessing
+    return sklearn
