@@ -11,9 +11,8 @@ approximation, and the output says so.
 
 After a prompt, its own tokens come first; they are heard with --with-prompt. A model that was
 trained with labels is told one with --label, and goes on for as long as that label's recordings
-usually do. Audio goes to OUT, or
-as raw 16-bit samples to standard output (`-`). Printed are tokens a second, the real-time factor,
-and the latency from a token to its sound.
+usually do. Audio goes to OUT, or as raw 16-bit samples to standard output (`-`). Printed are tokens
+a second, the real-time factor, and the latency from a token to its sound.
 """
 
 from __future__ import annotations

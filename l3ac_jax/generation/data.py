@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ from jaxtyping import Bool, Int32, Shaped
 from l3ac_jax.errors import ConfigError, TokenDatasetError
 from l3ac_jax.model.levels import levels_to_tokens
 from l3ac_jax.tokens.dataset.index import Description
-from l3ac_jax.tokens.dataset.reader import TokenDataset, open_tokens
+from l3ac_jax.tokens.dataset.reader import TokenDataset, TokenRow, open_tokens
 from l3ac_jax.tokens.dataset.windows import TokenWindows
 
 __all__ = ["Batch", "Batches", "RecordingBatches", "WindowBatches", "kept_levels"]
@@ -137,38 +138,25 @@ class WindowBatches(Batches):
 class RecordingBatches(Batches):
     """Rows are recordings from their beginning on, cut to `length`, each with a label.
 
-    A label is the folder that a recording lies in, below the one that was encoded. `labels` are
-    those that there may be, in their order; without, those that are found. Raises
-    TokenDatasetError for recordings in no folder, and for other labels.
+    A label is the folder that a recording lies in, below the one that was encoded. Raises
+    TokenDatasetError for recordings in no folder.
     """
 
     what = "recordings"
 
-    def __init__(
-        self,
-        folders: Sequence[str],
-        length: int,
-        batch_size: int,
-        seed: int,
-        dimensions: int | None = None,
-        labels: Sequence[str] | None = None,
-    ):
-        super().__init__(folders, length, batch_size, seed, dimensions)
-        self._labels = [[label_of(row.path) for row in data] for data in self._opened]
-        for folder, own in zip(folders, self._labels, strict=True):
-            if "." in own:
-                path = self._opened[folders.index(folder)][own.index(".")].path
-                raise TokenDatasetError(
-                    f"{folder}: {path}: has no label: labelled recordings lie in folders below "
-                    "the one that is encoded, and each folder is a label"
-                )
-        found = sorted({label for own in self._labels for label in own})
-        self.labels = list(found if labels is None else labels)
-        if others := sorted(set(found) - set(self.labels)):
+    @cached_property
+    def labels(self) -> list[str]:
+        """Those that there are; a row has the number of its own."""
+        return sorted({label for own in self._labels for label in own})
+
+    def number_as(self, labels: Sequence[str]) -> None:
+        """Let rows have the numbers of other data's labels. Raises TokenDatasetError for more."""
+        if others := [label for label in self.labels if label not in labels]:
+            folders = ", ".join(str(data.folder) for data in self._opened)
             raise TokenDatasetError(
-                f"{', '.join(folders)}: has labels that the training does not have: "
-                f"{', '.join(others)}"
+                f"{folders}: has labels that the training does not have: {', '.join(others)}"
             )
+        self.labels = list(labels)
 
     def usual_tokens(self) -> Mapping[str, int]:
         """For each label, the median length of its recordings, cut to the context."""
@@ -177,6 +165,11 @@ class RecordingBatches(Batches):
             for frames, label in zip(data.row_frames, own, strict=True):
                 lengths[label].append(min(int(frames), self._length))
         return {label: int(np.median(found)) for label, found in lengths.items()}
+
+    @cached_property
+    def _labels(self) -> list[list[str]]:
+        """Of each recording, by folder."""
+        return [[_label_of(row, data.folder) for row in data] for data in self._opened]
 
     def _rows_of(self, data: TokenDataset) -> int:
         return len(data)
@@ -192,6 +185,11 @@ class RecordingBatches(Batches):
         )
 
 
-def label_of(path: str) -> str:
-    """The folder of a recording's path, "." where it is in none."""
-    return PurePosixPath(path).parent.as_posix()
+def _label_of(row: TokenRow, folder: Path) -> str:
+    label = PurePosixPath(row.path).parent.as_posix()
+    if label == ".":
+        raise TokenDatasetError(
+            f"{folder}: {row.path}: has no label: labelled recordings lie in folders below the one "
+            "that is encoded, and each folder is a label"
+        )
+    return label

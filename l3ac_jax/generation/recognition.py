@@ -88,7 +88,7 @@ def drawn(
     """
     found: list[Said] = []
     for first in range(0, len(labels), BATCH):
-        # Always as many and as long, so that one program draws them all.
+        # Always as many and as long: the program of the first is taken from the cache for all.
         part = list(labels[first : first + BATCH])
         rows = part + part[:1] * (BATCH - len(part))
         model = language_tokens(

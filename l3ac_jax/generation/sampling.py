@@ -46,17 +46,18 @@ def language_tokens(
     warmth, share = jnp.float32(temperature), jnp.float32(top_p)
 
     def step(state: Any, key: Array) -> tuple[Any, Int[Array, "B 1"]]:
-        params, caches, last, position = state
+        params, caches, last, position, label = state
         apply: Any = network.apply
         caches, x = apply({"params": params}, caches, last, position, label, method="hidden")
         drawn = apply({"params": params}, x, key, warmth, share, method="sample")
         token = jnp.where(position < given, forced[:, jnp.minimum(position, given)], drawn)
-        return (params, caches, token, position + 1), token[:, None]
+        return (params, caches, token, position + 1, label), token[:, None]
 
     params = jax.tree.map(jnp.asarray, trained.params)
     caches = empty_cache(trained.config.model, len(prompt))
     nothing = jnp.zeros(len(prompt), jnp.int32)
-    return TokenModel((params, caches, nothing, jnp.zeros((), jnp.int32)), step)
+    # The label in it too: programs are the same whatever is said.
+    return TokenModel((params, caches, nothing, jnp.zeros((), jnp.int32), label), step)
 
 
 def _label_numbers(

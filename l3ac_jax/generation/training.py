@@ -95,10 +95,9 @@ def _data(config: LanguageConfig) -> tuple[Batches, Sequence[Batch]]:
     train = kind(config.data.train, length, of_run.batch_size, of_run.seed, dimensions)
     if not config.data.evaluation:
         return train, []
-    if isinstance(train, RecordingBatches):
-        held_out = RecordingBatches(config.data.evaluation, length, 1, 0, dimensions, train.labels)
-    else:
-        held_out = WindowBatches(config.data.evaluation, length, 1, 0, dimensions)
+    held_out = kind(config.data.evaluation, length, 1, 0, dimensions)
+    if isinstance(train, RecordingBatches) and isinstance(held_out, RecordingBatches):
+        held_out.number_as(train.labels)
     if held_out.description.format != train.description.format:
         raise TokenDatasetError(
             f"{', '.join(config.data.evaluation)}: holds tokens of another codec than the training"

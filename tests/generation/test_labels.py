@@ -122,7 +122,7 @@ def test_what_is_behind_the_end_of_a_recording_counts_nowhere(data, trained, tmp
 def test_mistakes_are_named(data, trained, tmp_path):
     write_tokens(tmp_path / "flat", [counting(1, 9, 0)] * 8, LEVELS, "tokens")
     with pytest.raises(TokenDatasetError, match=r"flat: 00\.wav: has no label"):
-        RecordingBatches([str(tmp_path / "flat")], CONTEXT, 4, 0)
+        _ = RecordingBatches([str(tmp_path / "flat")], CONTEXT, 4, 0).labels
     paths = [f"sideways/{number}.wav" for number in range(8)]
     write_tokens(tmp_path / "other", [counting(2, 9, 0)] * 8, LEVELS, "tokens", paths)
     words = ["--data.evaluation", f'["{tmp_path / "other"}"]']
