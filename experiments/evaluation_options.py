@@ -1,4 +1,4 @@
-"""What evaluate.py, listen.py and applications.py are told in the same words."""
+"""What evaluate.py, listen.py, applications.py and phases.py are told in the same words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationOptions:
+class CodingOptions:
     """Which codecs, and on what."""
 
     # One field: as two, all words go to the first.
@@ -31,8 +31,6 @@ class EvaluationOptions:
     """At most so many clips, drawn from the domains in turn."""
     seed: int = 0
     """Of the choice of clips and of the confidence intervals."""
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """Processes that compute scores."""
 
     @property
     def data(self) -> str:
@@ -43,8 +41,6 @@ class EvaluationOptions:
         """Raises ArgumentError for options, TreeError for data without audio."""
         if len(self.inputs) < 2:
             raise ArgumentError(f"MODEL... DATA: two or more are needed, got {len(self.inputs)}")
-        if self.workers < 1:
-            raise ArgumentError(f"--workers: at least 1 is needed, got {self.workers}")
         from l3ac_jax.evaluation.clips import choose_clips, find_clips
 
         return choose_clips(find_clips(self.data), self.clips, self.seed)
@@ -63,3 +59,17 @@ class EvaluationOptions:
         bitrates = [model.info.bitrate for model in models]
         sample_rate = scoring_rate([model.info for model in models])
         return [*models, *nearest_references(self.references, bitrates, sample_rate)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions(CodingOptions):
+    """Which codecs, on what, and by how many processes."""
+
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Processes that compute scores."""
+
+    def chosen_clips(self) -> list[EvaluationClip]:
+        """Raises ArgumentError for options, TreeError for data without audio."""
+        if self.workers < 1:
+            raise ArgumentError(f"--workers: at least 1 is needed, got {self.workers}")
+        return super().chosen_clips()

@@ -11,6 +11,7 @@ import importlib
 import math
 import types
 import warnings
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -30,6 +31,7 @@ __all__ = [
     "band_distances",
     "beat_f_measure",
     "chroma_similarity",
+    "correlations",
     "loudness_difference",
     "music_scores",
     "onset_f_measure",
@@ -129,17 +131,28 @@ def band_correlations(reference: Audio, decoded: Audio, sample_rate: int) -> dic
     It asks for the phases, which the distances do not: noise with the right envelope has 0. NaN
     where either has nothing in the band, which includes bands past half the rate.
     """
+    return {
+        f"correlation_{band}": correlation
+        for band, correlation in zip(
+            BANDS, correlations(reference, decoded, sample_rate, BANDS.values()), strict=True
+        )
+    }
+
+
+def correlations(
+    reference: Audio, decoded: Audio, sample_rate: int, bands: Iterable[tuple[float, float]]
+) -> list[float]:
+    """As `band_correlations`, of any bands: from, and up to but without, so many Hz."""
     check_pair(reference, decoded)
     first, second = (np.fft.rfft(x.astype(np.float64)) for x in (reference, decoded))
     places = np.fft.rfftfreq(len(reference), 1 / sample_rate)
-    found = {}
-    for band, (low, high) in BANDS.items():
+    found = []
+    for low, high in bands:
         # Without the constant, which is no sound.
         inside = (places >= low) & (places < high) & (places > 0)
         a, b = first[inside], second[inside]
         norm = np.linalg.norm(a) * np.linalg.norm(b)
-        product = np.vdot(a, b).real
-        found[f"correlation_{band}"] = float(product / norm) if norm > 0 else np.nan
+        found.append(float(np.vdot(a, b).real / norm) if norm > 0 else np.nan)
     return found
 
 

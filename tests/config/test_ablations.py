@@ -77,6 +77,7 @@ def test_the_set_is_complete():
         "music/spectral": [10.0, 0.5, 5.0, 5.0],
         "music/tpooling_off": [False],
         "music/transposed": ["transposed"],
+        "music/transposed_4x12": ["transposed", (4,) * 12],
         "stream/distilled": ["small", 100.0],
     }
 
