@@ -8,8 +8,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from l3ac_jax.config import ExperimentConfig
+from l3ac_jax.config.model import CodecConfig
 from l3ac_jax.errors import ConfigError, WeightsError
 from l3ac_jax.model.params import (
     expected_params,
@@ -66,12 +68,13 @@ def fitting_params(
     """Those of the layers that the model has in the same shapes, and which are not taken.
 
     A layer is taken whole or not at all; the others, and those inside of `fresh`, are random, from
-    the configuration's seed. Raises ConfigError for `fresh` that are not there.
+    the configuration's seed. Transposed convolutions begin as the upsampling of the nearest frame
+    where the model has another. Raises ConfigError for `fresh` that are not there.
     """
     training, expected = config.training, expected_params(config.model)
     assert training is not None
-    _, params = load_params(model)
-    given = flatten(params)
+    there, params = load_params(model)
+    given = _upsampling_as(config.model, there, flatten(params))
     fits = {
         name: name in given and given[name].shape == wanted.shape
         for name, wanted in expected.items()
@@ -94,6 +97,21 @@ def fitting_params(
         if owners[name] not in misfits:
             leaves[name] = jnp.asarray(given[name], wanted.dtype)
     return unflatten(leaves), misfits
+
+
+def _upsampling_as(
+    wanted: CodecConfig, there: CodecConfig, given: dict[str, Any]
+) -> dict[str, Any]:
+    """Kernels of transposed convolutions that give each of their frames what the layers before
+    other upsampling give to all: with random ones a trained decoder would begin anew.
+    """
+    if "transposed" not in {wanted.decoder.upsampling} - {there.decoder.upsampling}:
+        return given
+    copies = {f"decoder/stage_{i}/up": factor for i, factor in enumerate(wanted.decoder.rates)}
+    return {
+        name: np.tile(value, copies.get(name.rpartition("/")[0], 1))  # along the last axis
+        for name, value in given.items()
+    }
 
 
 def _owners(config: ExperimentConfig) -> dict[str, str]:

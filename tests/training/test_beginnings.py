@@ -9,8 +9,8 @@ import pytest
 from l3ac_jax.config import ExperimentConfig
 from l3ac_jax.config.training import TrainingConfig
 from l3ac_jax.errors import ConfigError, WeightsError
-from l3ac_jax.model.network import init_params
-from l3ac_jax.model.params import flatten
+from l3ac_jax.model.network import Network, init_params
+from l3ac_jax.model.params import flatten, unflatten
 from l3ac_jax.system.compilation import quick_compilation
 from l3ac_jax.training.beginnings import Beginning, all_params, fitting_params
 from l3ac_jax.training.initialization import initial_params
@@ -48,18 +48,36 @@ def test_the_same_network_is_taken_whole(other):
 
 def test_a_layer_that_does_not_fit_is_random_as_a_whole(other):
     folder, given = other
-    config = experiment(
-        decoder=TINY.decoder.model_copy(update={"upsampling": "transposed"}),
-        quantizer=TINY.quantizer.model_copy(update={"levels": (5, 4, 3, 3)}),
-    )
+    config = experiment(quantizer=TINY.quantizer.model_copy(update={"levels": (5, 4, 3, 3)}))
     params, misfits = fitting_params(folder, config)
-    assert misfits == ["decoder/stage_0/up", "quantizer/project_in", "quantizer/project_out"]
+    assert misfits == ["quantizer/project_in", "quantizer/project_out"]
     random = random_params(config)
     for name, found in flatten(params).items():
         anew = name.rpartition("/")[0] in misfits
         np.testing.assert_array_equal(found, (random if anew else given)[name], err_msg=name)
     with pytest.raises(WeightsError, match="does not fit the configuration"):
         all_params(folder, config)
+
+
+def test_transposed_convolutions_begin_as_upsampling_of_the_nearest_frame(other):
+    folder, given = other
+    nearest, transposed = (
+        experiment(decoder=TINY.decoder.model_copy(update={"upsampling": way}))
+        for way in ("nearest", "transposed")
+    )
+    params, misfits = fitting_params(folder, transposed)
+    assert misfits == []
+    features = jax.random.normal(jax.random.key(0), (1, 9, TINY.feature_dim))
+    expected, found = (
+        Network(config.model).apply({"params": weights}, features, method="decode")
+        for config, weights in ((nearest, unflatten(given)), (transposed, params))
+    )
+    # The same products, though a wider kernel may have them summed in another order.
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    save_model(folder.parent / "transposed", transposed, params)
+    again, misfits = fitting_params(folder.parent / "transposed", transposed)
+    assert misfits == []
+    jax.tree.map(np.testing.assert_array_equal, again, params)
 
 
 def test_layers_that_are_to_be_fresh_are_random_although_they_fit(other):
