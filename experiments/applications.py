@@ -1,4 +1,4 @@
-r"""How well machines still understand decoded audio: its words, voices, sounds or notes.
+r"""How well machines still understand decoded audio: its words, voices, sounds, notes; captions.
 
     python experiments/applications.py base small recordings --application words \
         --out words.json --references opus codec2
@@ -6,13 +6,17 @@ r"""How well machines still understand decoded audio: its words, voices, sounds 
         --clips-each 6
     python experiments/applications.py base samples --application sounds --out sounds.json
     python experiments/applications.py base songs --application notes --out notes.json
+    python experiments/applications.py base sounds --application captions --captioner MODEL \
+        --out captions.json
 
 words: the error rate of a recognizer (PocketSphinx with its English model, or --words WHISPER)
 against the .txt file beside a clip, and the words that are others than in the original. voices: the
 equal error rate of Resemblyzer, which knows speakers (the folders of DATA) by originals and is
 tested with decoded clips. sounds: the accuracy of a classifier of the folders of DATA that is
 trained on originals. notes: the F-measure of a transcription against that of the original; its
-model comes with `pip install --no-deps basic-pitch`. Nothing is downloaded but what --words names.
+model comes with `pip install --no-deps basic-pitch`. captions: the words that a description by
+--captioner, a model of transformers, shares with the .txt file beside a clip, and with what it says
+of the original. Nothing is downloaded but what --words and --captioner name.
 
 Prints a table with 95 % bootstrap intervals, and writes it, with the values of all clips, as JSON.
 Files that cannot be read are named at the end; the exit code is then 1.
@@ -44,12 +48,16 @@ PROGRAM = "applications.py"
 class Options(EvaluationOptions):
     """What to measure, on what, and where the results go."""
 
-    application: Literal["words", "voices", "sounds", "notes"]
+    application: Literal["words", "voices", "sounds", "notes", "captions"]
     """What machines do with the audio."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE.json")]
     """Where the results go."""
     words: Annotated[str | None, tyro.conf.arg(metavar="WHISPER")] = None
     """Words by this model of faster-whisper, a name or a folder, instead of PocketSphinx."""
+    captioner: Annotated[str | None, tyro.conf.arg(metavar="WHISPER")] = None
+    """Captions by this model, a name or a folder: one of the Whisper family trained for them."""
+    prompt: str = ""
+    """What the captioner's text begins with, if it was trained with one: "clotho > caption: "."""
     clips_each: int | None = None
     """At most so many clips of each folder, drawn at random."""
     seconds: float | None = None
@@ -69,6 +77,10 @@ def measure(options: Options) -> int:
 
     if options.words is not None and options.application != "words":
         raise ArgumentError("--words: is a model for --application words")
+    if (options.captioner is not None) != (options.application == "captions"):
+        raise ArgumentError("--captioner: is needed for --application captions, and for it alone")
+    if options.prompt and options.captioner is None:
+        raise ArgumentError("--prompt: is for a --captioner")
     settings = Settings(options.workers, options.seconds, options.seed)
     check_output(options.out, options.overwrite)
     clips = limit_each(options.chosen_clips(), options.clips_each, options.seed)
@@ -90,11 +102,14 @@ def measure(options: Options) -> int:
 
 
 def _application(options: Options) -> Application:
+    from l3ac_jax.evaluation.applications.captions import Captions
     from l3ac_jax.evaluation.applications.notes import Notes
     from l3ac_jax.evaluation.applications.sounds import Sounds
     from l3ac_jax.evaluation.applications.voices import Voices
     from l3ac_jax.evaluation.applications.words import Words
 
+    if options.captioner is not None:
+        return Captions(options.captioner, options.prompt)
     if options.application == "words":
         return Words(options.words)
     if options.application == "sounds":

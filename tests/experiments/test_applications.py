@@ -57,6 +57,9 @@ def test_sounds_of_a_model_folder(model_folder, data, tmp_path):
     ("words", "message"),
     [
         (["--application", "sounds", "--words", "tiny"], "--words: is a model for"),
+        (["--application", "captions"], "--captioner: is needed for --application captions"),
+        (["--application", "sounds", "--captioner", "x"], "--captioner: is needed for"),
+        (["--application", "sounds", "--prompt", "x"], "--prompt: is for a --captioner"),
         (["--application", "voices", "--clips-each", "1"], "voices: two speakers"),
         (["--application", "sounds"], "already exists (--overwrite replaces it)"),
     ],

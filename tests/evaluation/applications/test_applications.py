@@ -7,6 +7,7 @@ import pytest
 
 from l3ac_jax.errors import ArgumentError
 from l3ac_jax.evaluation.applications.application import by_label, label_of
+from l3ac_jax.evaluation.applications.captions import Captions
 from l3ac_jax.evaluation.applications.notes import Notes
 from l3ac_jax.evaluation.applications.sounds import FOLDS, Sounds, log_mel_statistics
 from l3ac_jax.evaluation.applications.voices import Voices
@@ -50,6 +51,22 @@ def test_errors_of_words_are_summed_over_clips(tmp_path):
     assert [row["wer"] for row in after.values] == pytest.approx(
         [100 / 6, 100, np.nan], nan_ok=True
     )
+
+
+def test_captions_are_compared_with_texts_and_with_those_of_the_originals(tmp_path):
+    clips = clips_of("1.wav", "2.wav", folder=tmp_path)
+    (tmp_path / "1.txt").write_text("A dog barks.")
+    captions = Captions("model")
+    assert captions.choose(clips).remarks == [
+        "1 of 2 clips have no text (a .txt file beside them): they count for the original's "
+        "caption alone"
+    ]
+    originals, heard = ["a dog", "rain falls"], ["a cat", "rain falls"]
+    before, after = (captions.compare(clips, originals, x) for x in (originals, heard))
+    assert value(before, "described") == pytest.approx(4 / 5)
+    assert value(after, "described") == pytest.approx(2 / 5)
+    assert value(after, "kept") == pytest.approx((1 / 2 + 1) / 2)
+    assert np.isnan(after.values[1]["described"])
 
 
 def voices(*angles):
