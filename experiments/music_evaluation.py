@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import tyro
+from debian_packages import unpack
 from rich.console import Console
 
 from l3ac_jax.cli.run import run_command
@@ -110,33 +110,6 @@ def checked(path: Path, cut: Cut) -> Path:
     if found != cut.sha256:
         raise SourceError(f"{path}: is another recording than in the manifest (sha256 {found})")
     return path
-
-
-def unpack(package: str, folder: Path) -> None:
-    """Download and unpack a Debian package to FOLDER/PACKAGE, once."""
-    target = folder / package
-    if target.exists():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    run(["apt-get", "download", "-qq", package], folder)
-    (archive,) = folder.glob(f"{package}_*.deb")
-    part = folder / f"{package}.part"
-    run(["dpkg-deb", "-x", archive.name, part.name], folder)
-    archive.unlink()
-    part.rename(target)
-
-
-def run(command: list[str], folder: Path) -> None:
-    """Run a program in a folder. Raises SourceError if it is not there or fails."""
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise SourceError(
-            f"{command[0]}: not installed: packages are downloaded on Debian and what is made of it"
-        ) from None
-    if done.returncode:
-        *_, reason = ["no message", *done.stderr.strip().splitlines()]
-        raise SourceError(f"{' '.join(command)}: failed ({done.returncode}): {reason}")
 
 
 def main(argv: list[str] | None = None) -> int:

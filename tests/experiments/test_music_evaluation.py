@@ -2,22 +2,30 @@
 
 import csv
 import hashlib
+import importlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from experiments import music_evaluation
 from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.audio.writing import write_audio
 
-CORPUS = Path(__file__).parents[3] / "shared" / "corpus" / "build.py"
+ROOT = Path(__file__).parents[2]
+CORPUS = ROOT.parent / "shared" / "corpus" / "build.py"
 RATE = 44100
 LOUD = 0.25
 
 
 @pytest.fixture
-def packages(tmp_path, monkeypatch):
+def music_evaluation(monkeypatch):
+    """The script, which finds its neighbours where it lies."""
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    return importlib.import_module("music_evaluation")
+
+
+@pytest.fixture
+def packages(music_evaluation, tmp_path, monkeypatch):
     """A package of one stereo recording, silent but for its third second, and a manifest."""
     folder = tmp_path / "packages"
     path = Path("usr/share/music/a song.flac")
@@ -42,7 +50,7 @@ def clip(out: Path, name: str) -> np.ndarray:
     return audio.samples
 
 
-def test_clips_are_cut_where_the_manifest_says(packages, tmp_path, capsys):
+def test_clips_are_cut_where_the_manifest_says(music_evaluation, packages, tmp_path, capsys):
     out = tmp_path / "out"
     assert music_evaluation.main([str(out), "--packages", str(packages)]) == 0
     loud, silent = clip(out, "songs-a"), clip(out, "songs-b")
@@ -54,14 +62,14 @@ def test_clips_are_cut_where_the_manifest_says(packages, tmp_path, capsys):
     assert "1 clips made, 1 were there" in capsys.readouterr().out
 
 
-def test_channels_are_kept_if_wanted(packages, tmp_path):
+def test_channels_are_kept_if_wanted(music_evaluation, packages, tmp_path):
     out = tmp_path / "out"
     assert music_evaluation.main([str(out), "--stereo", "--packages", str(packages)]) == 0
     middle = clip(out, "songs-a")[:, 2000:-2000]
     np.testing.assert_allclose(middle, np.full_like(middle, 1) * [[LOUD], [-LOUD / 2]], atol=1e-3)
 
 
-def test_packages_are_downloaded_once(packages, tmp_path, monkeypatch):
+def test_packages_are_downloaded_once(music_evaluation, packages, tmp_path, monkeypatch):
     programs = tmp_path / "programs"
     programs.mkdir()
     for name, script in {
@@ -85,21 +93,23 @@ def test_packages_are_downloaded_once(packages, tmp_path, monkeypatch):
         ([], "apt-get: not installed"),
     ],
 )
-def test_mistakes_are_one_line(words, message, packages, tmp_path, monkeypatch, capsys):
+def test_mistakes_are_one_line(
+    music_evaluation, words, message, packages, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("PATH", "")
     assert music_evaluation.main([str(tmp_path / "out"), *words]) == 2
     error = capsys.readouterr().err
     assert message in error and len(error.splitlines()) == 1
 
 
-def test_another_recording_is_refused(packages, tmp_path, capsys):
+def test_another_recording_is_refused(music_evaluation, packages, tmp_path, capsys):
     (song,) = packages.rglob("*.flac")
     write_audio(song, np.zeros((2, RATE), np.float32), RATE, "PCM_16", overwrite=True)
     assert music_evaluation.main([str(tmp_path / "out"), "--packages", str(packages)]) == 2
     assert "a song.flac: is another recording than in the manifest" in capsys.readouterr().err
 
 
-def test_the_manifest_names_each_clip_once_and_nothing_outside_of_packages():
+def test_the_manifest_names_each_clip_once_and_nothing_outside_of_packages(music_evaluation):
     cuts = music_evaluation.read_manifest(music_evaluation.MANIFEST)
     assert len({cut.clip for cut in cuts}) == len(cuts) == 53
     assert all(cut.path.startswith("usr/share/") and ".." not in cut.path for cut in cuts)
@@ -107,7 +117,7 @@ def test_the_manifest_names_each_clip_once_and_nothing_outside_of_packages():
 
 
 @pytest.mark.skipif(not CORPUS.is_file(), reason="../shared/corpus is not here")
-def test_no_model_was_trained_on_it():
+def test_no_model_was_trained_on_it(music_evaluation):
     training = CORPUS.read_text()
     listed = training[training.index("SPEECH = {") : training.index("HELD_BACK")]
     cuts = music_evaluation.read_manifest(music_evaluation.MANIFEST)
