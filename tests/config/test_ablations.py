@@ -62,6 +62,7 @@ def test_the_set_is_complete():
         "adversarial_constant": [float("inf")],
         "levels_8x6": [(8,) * 6],
         "levels_4x9": [(4,) * 9],
+        "levels_64x3": [(64,) * 3],
         "levels_2x18": [(2,) * 18],
         "noise_0": [0.0],
         "noise_0.5": [0.5],
