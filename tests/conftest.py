@@ -30,6 +30,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**36)
 
 import huggingface_hub.constants as hub_constants
+import hypothesis
 import jax
 import numpy as np
 import pytest
@@ -43,6 +44,10 @@ from tests.hub_server import Hub, use_endpoint
 FIXTURES = Path(__file__).parent / "fixtures"
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# No test may rest on the speed of a machine.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 # Annotated shapes inside the network are checked at every call. The public interface around it
 # checks its arguments itself, and the tests hold it to its own errors.

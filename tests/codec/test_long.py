@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from l3ac_jax.codec import l3ac as codec_module
@@ -188,7 +188,6 @@ def test_tokens_of_another_codebook_are_refused_before_any_pass():
     st.integers(1, 20),
     st.lists(st.integers(0, 25)),
 )
-@settings(deadline=None)
 def test_pieces_are_the_whole_whatever_their_sizes(total, grid, past, future, least, cuts):
     """A moving sum that begins anew at each point of the grid, so that a piece off it shows."""
     total *= grid

@@ -73,7 +73,7 @@ def test_pieces_and_streams_give_the_tokens_of_the_whole_clip(rate, clip):
     np.testing.assert_allclose(audio, own.decode(expected), atol=1e-5)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     rate=st.integers(1, 192_000),
     of_file=st.integers(1, 192_000),

@@ -54,9 +54,7 @@ def test_overshoot_is_scaled_and_not_clipped(tmp_path):
     np.testing.assert_allclose(piece, expected, atol=0.51)
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     samples=st.integers(1600, 40000),
     piece=st.integers(1700, 20000),

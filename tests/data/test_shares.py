@@ -70,7 +70,7 @@ def plan(source, target):
     return plan_preparation("folder", source, target, CUT, held_out=0.3)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(count=st.integers(1, 7), kills=st.integers(0, 5), seed=st.integers(0, 2**32))
 def test_any_shares_in_any_order_killed_and_repeated_come_to_the_same_bytes(
     source, undisturbed, count, kills, seed

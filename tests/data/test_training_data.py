@@ -93,7 +93,7 @@ def test_every_pass_takes_each_clip_once_in_a_new_order(numbered):
     assert len({tuple(numbers) for numbers in passes}) == 4
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(stops=st.lists(st.integers(0, 30), max_size=4), seed=st.integers(0, 99))
 def test_an_epoch_has_the_same_clips_after_stops_and_resumes(numbered, stops, seed):
     """30 batches of 8: 120 crops of each corpus, 3 passes of the first and 5 of the second."""

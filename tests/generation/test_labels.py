@@ -57,11 +57,11 @@ def configured(data, tmp_path, *words):
         depth = 1
         context = {CONTEXT}
         [training]
-        steps = 150
+        steps = 300
         batch_size = 8
-        evaluate_every = 150
+        evaluate_every = 300
         [training.optimizer]
-        peak_rate = 1e-2
+        peak_rate = 3e-3
         initial_rate = 1e-3
         [data]
         labelled = true
@@ -100,7 +100,8 @@ def test_it_says_what_it_is_told(trained):
     told = ["up", "down"] * 16
     tokens = sampled_tokens(language_tokens(model, labels=told), jax.random.key(0), 11)
     steps = np.diff(tokens, axis=1) % SIZE
-    # By chance 1 in 24, and after what it was not told nearly none.
+    # By chance 1 in 24, and after what it was not told nearly none; with three seeds, on JAX 0.11
+    # and 0.12, from 0.78 to 0.99.
     assert np.mean(steps[::2] == 1) > 0.6 and np.mean(steps[1::2] == SIZE - 1) > 0.6
 
 

@@ -26,7 +26,7 @@ def test_tokens_that_never_come_again_do_not_repeat():
     assert generated.periodicity(np.arange(50)) == 0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 3), min_size=4, max_size=40), st.integers(1, 4))
 def test_repeated_phrases_are_those_that_a_set_has_seen(row, phrase):
     seen, again = set(), 0

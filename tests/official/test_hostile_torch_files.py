@@ -268,7 +268,7 @@ def assert_refused_or_unchanged(path: Path, original: bytes, damaged: bytes) -> 
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_truncated_files_are_refused(folder, plain_file, data):
     length = data.draw(st.integers(0, len(plain_file) - 1))
     path = folder / "cut.pt"
@@ -278,7 +278,7 @@ def test_truncated_files_are_refused(folder, plain_file, data):
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_corrupted_files_are_refused_or_unharmed(folder, plain_file, data):
     damaged = bytearray(plain_file)
     for _ in range(data.draw(st.integers(1, 4))):
@@ -288,7 +288,7 @@ def test_corrupted_files_are_refused_or_unharmed(folder, plain_file, data):
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_corrupted_descriptions_with_right_checksums_are_refused_or_read(folder, plain_file, data):
     """Past the archive's checksums: any bytes for the pickle, and no other exception."""
     with zipfile.ZipFile(io.BytesIO(plain_file)) as file:

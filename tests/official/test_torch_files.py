@@ -67,7 +67,7 @@ def tensors(draw) -> torch.Tensor:
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=8), tensors(), max_size=4), st.integers(2, 5))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_dict_of_tensors_is_read_as_torch_reads_it(folder, state_dict, protocol):
     path = folder / "any.pt"
     torch.save(collections.OrderedDict(state_dict), path, pickle_protocol=protocol)

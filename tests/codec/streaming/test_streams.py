@@ -46,7 +46,7 @@ def streamed(stream, pieces):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(cuts=st.lists(st.integers(0, 2**20), max_size=9), samples=st.integers(1, SAMPLES))
 def test_tokens_are_those_of_encode_however_the_audio_is_cut(name, cuts, samples):
     audio, _ = whole(name)
@@ -64,7 +64,7 @@ def test_one_sample_at_a_time():
 
 
 @pytest.mark.parametrize("name", CAUSAL)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(cuts=st.lists(st.integers(0, 2**20), max_size=9), count=st.integers(1, 60))
 def test_audio_is_that_of_decode_however_the_tokens_are_cut(name, cuts, count):
     _, tokens = whole(name)

@@ -180,7 +180,7 @@ def encoded_audio(draw):
 
 
 @given(encoded_audio(), st.sampled_from(ENTROPIES), st.integers(1, 512))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_whatever_is_written_is_read(encoded, entropy, block_tokens):
     data = written(encoded, entropy, block_tokens)
     assert_same(read(data), encoded)

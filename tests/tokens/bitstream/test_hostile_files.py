@@ -189,7 +189,7 @@ def test_other_files_are_refused(content, tmp_path):
 
 
 @given(st.sampled_from(ENTROPIES), st.data())
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_forged_blocks_with_fitting_check_sums_are_read_or_refused(entropy, data):
     """Past the check sums: any payloads of a block, and nothing but BitstreamError."""
     audio = small_audio()
@@ -215,7 +215,7 @@ def test_forged_blocks_with_fitting_check_sums_are_read_or_refused(entropy, data
 
 
 @given(st.sampled_from(ENTROPIES), st.data())
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_garbage_after_the_header_is_refused(entropy, data):
     valid = small_file(entropy)
     garbage = data.draw(st.binary(max_size=300))

@@ -92,9 +92,7 @@ def hidden(target: Path) -> set[str]:
     return {path.name for path in target.iterdir() if path.name.startswith(".")}
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(count=st.integers(1, 8), kills=st.integers(0, 6), seed=st.integers(0, 2**32))
 def test_any_shares_in_any_order_killed_and_repeated_come_to_the_same_bytes(
     source, undisturbed, count, kills, seed

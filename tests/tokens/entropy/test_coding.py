@@ -60,7 +60,7 @@ def test_range_coding_costs_what_the_counts_say(counts):
 
 
 @given(st.data(), st.lists(st.integers(1, MAX_TOTAL // 8 - 200), min_size=2, max_size=8))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_any_symbols_come_back_with_any_counts(data, counts):
     symbols = data.draw(st.lists(st.integers(0, len(counts) - 1), max_size=200))
     coded = range_coded(symbols, counts)
@@ -199,7 +199,7 @@ def blocks_and_levels(draw):
 @given(blocks_and_levels())
 @example(((2,), [[0] * MAX_BLOCK, [1] * MAX_BLOCK]))
 @example(((MAX_LEVELS, MAX_LEVELS), [[5] * MAX_BLOCK] * 9 + [[1023, 0, 1]]))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_blocks_come_back_and_are_never_longer_than_plain(case):
     levels, blocks = case
     encoder, decoder = AdaptiveCoding(levels), AdaptiveCoding(levels)
@@ -214,7 +214,7 @@ def test_blocks_come_back_and_are_never_longer_than_plain(case):
 
 
 @given(st.binary(min_size=2, max_size=120), st.integers(1, 50))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_bytes_are_tokens_or_a_value_error(data, count):
     decoder = AdaptiveCoding((3, 4))
     try:
