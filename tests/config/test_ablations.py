@@ -74,11 +74,11 @@ def test_the_set_is_complete():
         "causal_no_norm": [True, "none"],
         "usage": [0.1],
         "music/levels": [(9, 9, 9, 7, 7, 7)],
+        "music/linear": ["linear"],
+        "music/linear_8x8": ["linear", (8,) * 8],
         "music/nearest": ["nearest"],
         "music/spectral": [10.0, 0.5, 5.0, 5.0],
         "music/tpooling_off": [False],
-        "music/transposed": ["transposed"],
-        "music/transposed_4x12": ["transposed", (4,) * 12],
         "stream/distilled": ["small", 100.0],
     }
 
