@@ -1,4 +1,4 @@
-r"""How well machines still understand decoded audio: its words, voices, sounds, notes; captions.
+r"""How well machines still understand decoded audio: words, voices, sounds, notes, captions.
 
     python experiments/applications.py base small recordings --application words \
         --out words.json --references opus codec2

@@ -105,7 +105,7 @@ def _upsampling_as(
     """Kernels of transposed convolutions that give each of their frames what the layers before
     other upsampling give to all: with random ones a trained decoder would begin anew.
     """
-    if "transposed" not in {wanted.decoder.upsampling} - {there.decoder.upsampling}:
+    if wanted.decoder.upsampling != "transposed" or there.decoder.upsampling == "transposed":
         return given
     copies = {f"decoder/stage_{i}/up": factor for i, factor in enumerate(wanted.decoder.rates)}
     return {

@@ -14,11 +14,12 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from jaxtyping import Float
 
+from l3ac_jax.errors import ArgumentError
 from l3ac_jax.evaluation.clips import EvaluationClip
 from l3ac_jax.evaluation.report import Metric
 from l3ac_jax.metrics.bootstrap import Statistic
 
-__all__ = ["Application", "Chosen", "Compared", "by_label", "label_of"]
+__all__ = ["Application", "Chosen", "Compared", "all_with_texts", "by_label", "label_of"]
 
 Audio = Float[np.ndarray, " time"]
 
@@ -69,6 +70,21 @@ class Application(Protocol):
     ) -> Compared:
         """All three are of the same clips, in the same order."""
         ...
+
+
+def all_with_texts(
+    clips: Sequence[EvaluationClip], application: str, text: str, otherwise: str
+) -> Chosen:
+    """All clips, and how many lack the file beside them that has a `text` ("transcript").
+
+    `otherwise` is what these still count for. Raises ArgumentError for none.
+    """
+    if not clips:
+        raise ArgumentError(f"{application}: at least one clip is needed")
+    without = sum(clip.transcript is None for clip in clips)
+    count = f"{without} of {len(clips)} clips have no {text}"
+    remark = f"{count} (a .txt file beside them): they count for {otherwise} alone"
+    return Chosen(list(clips), [remark] if without else [])
 
 
 def label_of(clip: EvaluationClip) -> str:

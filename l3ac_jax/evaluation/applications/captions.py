@@ -11,8 +11,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from l3ac_jax.errors import ArgumentError
-from l3ac_jax.evaluation.applications.application import Chosen, Compared
+from l3ac_jax.evaluation.applications.application import Chosen, Compared, all_with_texts
 from l3ac_jax.evaluation.clips import EvaluationClip
 from l3ac_jax.evaluation.report import Metric
 from l3ac_jax.metrics import captions
@@ -48,12 +47,7 @@ class Captions:
 
     def choose(self, clips: Sequence[EvaluationClip]) -> Chosen:
         """All of them."""
-        if not clips:
-            raise ArgumentError("captions: at least one clip is needed")
-        without = sum(clip.transcript is None for clip in clips)
-        count = f"{without} of {len(clips)} clips have no text"
-        remark = f"{count} (a .txt file beside them): they count for the original's caption alone"
-        return Chosen(list(clips), [remark] if without else [])
+        return all_with_texts(clips, self.name, "text", "the original's caption")
 
     def analyse(self, audio: Audio, sample_rate: int) -> str:
         """The caption of one clip."""

@@ -11,8 +11,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from l3ac_jax.errors import ArgumentError
-from l3ac_jax.evaluation.applications.application import Chosen, Compared
+from l3ac_jax.evaluation.applications.application import Chosen, Compared, all_with_texts
 from l3ac_jax.evaluation.clips import EvaluationClip
 from l3ac_jax.evaluation.report import METRICS, Metric
 from l3ac_jax.metrics import learned
@@ -54,12 +53,7 @@ class Words:
 
     def choose(self, clips: Sequence[EvaluationClip]) -> Chosen:
         """All of them."""
-        if not clips:
-            raise ArgumentError("words: at least one clip is needed")
-        without = sum(clip.transcript is None for clip in clips)
-        count = f"{without} of {len(clips)} clips have no transcript"
-        remark = f"{count} (a .txt file beside them): they count for changed words alone"
-        return Chosen(list(clips), [remark] if without else [])
+        return all_with_texts(clips, self.name, "transcript", "changed words")
 
     def analyse(self, audio: Audio, sample_rate: int) -> str:
         """The words that are heard."""
