@@ -45,7 +45,7 @@ class Options(EvaluationOptions):
 
     music: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Scores of music: ViSQOL in audio mode, distances and correlations by band, chroma, onsets,
-    beats, loudness."""
+    tempo, beats, loudness."""
     notes: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """F-measure of the notes that basic-pitch's model hears (pip install --no-deps basic-pitch)."""
 

@@ -66,6 +66,8 @@ METRICS = {
     "correlation_high": Metric("Correlation above 4 kHz", "", "higher", 3),
     "chroma": Metric("chroma similarity", "", "higher", 3),
     "onset_f": Metric("onsets, F-measure", "", "higher", 3),
+    "onset_strength": Metric("onset strength, correlation", "", "higher", 3),
+    "tempo": Metric("the same tempo, share", "", "higher", 2),
     "beat_f": Metric("beats, F-measure", "", "higher", 3),
     "loudness": Metric("loudness difference", "LU", "neither", 1),
     "note_f": Metric("notes, F-measure", "", "higher", 3),

@@ -29,13 +29,13 @@ __all__ = [
     "MUSIC_SCORES",
     "band_correlations",
     "band_distances",
-    "beat_f_measure",
     "chroma_similarity",
     "correlations",
     "loudness_difference",
     "music_scores",
     "onset_f_measure",
     "require",
+    "rhythm",
     "visqol_audio",
 ]
 
@@ -50,11 +50,14 @@ MUSIC_SCORES = (
     *(f"{kind}_{band}" for kind in ("mel", "stft", "correlation") for band in BANDS),
     "chroma",
     "onset_f",
+    "onset_strength",
+    "tempo",
     "beat_f",
     "loudness",
 )
 VISQOL_RATE = 48000  # Hz, of its audio mode
 ONSET_SECONDS = 0.05  # within which an onset is the same, as MIREX has it
+SAME_TEMPO = 0.04  # of the reference's, as MIREX has it
 CHROMA_WINDOW_SECONDS = 0.128
 # Of the loudest frame's energy: what is quieter has no pitch to compare.
 AUDIBLE = 1e-4
@@ -69,7 +72,7 @@ def music_scores(reference: Audio, decoded: Audio, sample_rate: int) -> dict[str
         **band_correlations(reference, decoded, sample_rate),
         "chroma": chroma_similarity(reference, decoded, sample_rate),
         "onset_f": onset_f_measure(reference, decoded, sample_rate),
-        "beat_f": beat_f_measure(reference, decoded, sample_rate),
+        **rhythm(reference, decoded, sample_rate),
         "loudness": loudness_difference(reference, decoded, sample_rate),
     }
 
@@ -197,17 +200,38 @@ def onset_f_measure(reference: Audio, decoded: Audio, sample_rate: int) -> float
     return _f_measure(_package("mir_eval").onset.f_measure, onsets, window=ONSET_SECONDS)
 
 
-def beat_f_measure(reference: Audio, decoded: Audio, sample_rate: int) -> float:
-    """F-measure of librosa's beats within 70 ms, 0 to 1 (mir_eval). NaN where neither has any."""
+def rhythm(reference: Audio, decoded: Audio, sample_rate: int) -> dict[str, float]:
+    """`onset_strength`, `tempo` and `beat_f`, of what librosa makes of both.
+
+    The correlation of how strongly something begins from frame to frame (librosa's onset strength,
+    all that its beats are found by), -1 to 1; whether the tempo is within 4 % of the reference's, 1
+    or 0; and the F-measure of beats within 70 ms (mir_eval), 0 to 1. A beat tracker may put all its
+    beats elsewhere for next to nothing: `onset_strength` says whether anything changed. NaN where
+    one has no onset (the first two), or neither has a beat.
+    """
     import librosa
 
     check_pair(reference, decoded)
     with alone_at_first("librosa.beat"):
-        beats = [
-            librosa.beat.beat_track(y=_float32(x), sr=sample_rate, units="time")[1]
+        strengths = [
+            # The median over bands, as `beat_track` takes it itself.
+            librosa.onset.onset_strength(y=_float32(x), sr=sample_rate, aggregate=np.median)
             for x in (reference, decoded)
         ]
-    return _f_measure(_package("mir_eval").beat.f_measure, beats)
+        tempos, beats = zip(
+            *(
+                librosa.beat.beat_track(onset_envelope=x, sr=sample_rate, units="time")
+                for x in strengths
+            ),
+            strict=True,
+        )
+    silent = any(float(x.std()) == 0 for x in strengths)
+    first, second = (float(np.ravel(tempo)[0]) for tempo in tempos)
+    return {
+        "onset_strength": np.nan if silent else float(np.corrcoef(*strengths)[0, 1]),
+        "tempo": np.nan if silent else float(abs(second - first) <= SAME_TEMPO * first),
+        "beat_f": _f_measure(_package("mir_eval").beat.f_measure, list(beats)),
+    }
 
 
 def loudness_difference(reference: Audio, decoded: Audio, sample_rate: int) -> float:

@@ -11,11 +11,11 @@ from l3ac_jax.metrics.music import (
     MUSIC_SCORES,
     band_correlations,
     band_distances,
-    beat_f_measure,
     chroma_similarity,
     loudness_difference,
     music_scores,
     onset_f_measure,
+    rhythm,
     visqol_audio,
 )
 
@@ -50,9 +50,15 @@ def test_the_same_music_has_the_best_scores(music):
     assert tuple(scores) == MUSIC_SCORES
     assert scores["visqol"] > 4.5
     assert {scores[name] for name in MUSIC_SCORES if name[:4] in ("mel_", "stft")} == {0.0}
-    for name in ("chroma", "correlation_low", "correlation_mid", "correlation_high"):
+    for name in (
+        "chroma",
+        "correlation_low",
+        "correlation_mid",
+        "correlation_high",
+        "onset_strength",
+    ):
         assert scores[name] == pytest.approx(1)
-    assert scores["onset_f"] == scores["beat_f"] == 1
+    assert scores["onset_f"] == scores["beat_f"] == scores["tempo"] == 1
     assert scores["loudness"] == 0
 
 
@@ -114,8 +120,25 @@ def test_onsets_count_within_50_ms(music):
 
 def test_beats_at_another_place_are_missed():
     long = plucked(NOTES * 3)
-    assert beat_f_measure(long, long + hiss(1e-3, len(long)), RATE) > 0.9
-    assert beat_f_measure(long, plucked(NOTES * 3, late=0.2), RATE) < 0.3
+    noisy = rhythm(long, long + hiss(1e-3, len(long)), RATE)
+    assert noisy["beat_f"] > 0.9 and noisy["tempo"] == 1 and noisy["onset_strength"] > 0.9
+    late = rhythm(long, plucked(NOTES * 3, late=0.2), RATE)
+    assert late["beat_f"] < 0.3 and late["tempo"] == 1 and late["onset_strength"] < 0.3
+    faster = plucked(NOTES * 4, beat=0.8 * BEAT)[: len(long)]
+    assert rhythm(long, faster, RATE)["tempo"] == 0
+
+
+def test_the_strength_of_onsets_is_all_that_beats_are_found_by():
+    """As beat_track has them when it is given the audio alone."""
+    import librosa
+    import mir_eval.beat
+
+    guitar = read_mono(ASSETS / "guit_em9.flac", RATE)
+    noisy = guitar + hiss(0.01, len(guitar))
+    beats = [librosa.beat.beat_track(y=x, sr=RATE, units="time") for x in (guitar, noisy)]
+    found = rhythm(guitar, noisy, RATE)
+    assert found["beat_f"] == mir_eval.beat.f_measure(beats[0][1], beats[1][1])
+    assert found["tempo"] == (abs(beats[1][0] / beats[0][0] - 1) <= 0.04).item()
 
 
 def test_loudness_is_that_of_the_gain(music):
@@ -128,7 +151,8 @@ def test_what_has_no_score(music):
     assert np.isnan(visqol_audio(silence, music, RATE))
     assert np.isnan(chroma_similarity(silence, music, RATE))
     assert np.isnan(onset_f_measure(silence, silence, RATE))
-    assert np.isnan(beat_f_measure(silence, silence, RATE))
+    assert np.isnan(list(rhythm(silence, silence, RATE).values())).all()
+    assert np.isnan(rhythm(music, silence, RATE)["tempo"])
     assert np.isnan(loudness_difference(silence, music, RATE))
     assert np.isnan(loudness_difference(short, short, RATE))
     assert set(band_distances(silence, silence, RATE).values()) == {0.0}
