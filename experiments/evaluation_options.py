@@ -26,7 +26,8 @@ class CodingOptions:
     """Other codecs beside the models, each at its rates nearest to the models' or at one that is
     named: opus, opus:RATE, codec2, codec2:MODE (opus-tools and codec2 installed); encodec, dac,
     mimi, snac, with :RATE, and with @WEIGHTS of a folder or hub repository, as
-    dac:3@descript/dac_44khz (the extra `references`). Rates are in bit/s, below 450 in kbit/s."""
+    dac:3@descript/dac_44khz (the extra `references`). Rates are in bit/s, below 450 in kbit/s.
+    noise:DB is no codec but the recording with noise DB below it: what scores make of that."""
     clips: int | None = None
     """At most so many clips, drawn from the domains in turn."""
     seed: int = 0

@@ -1,4 +1,4 @@
-"""What is evaluated: codecs of this package, and Opus and Codec 2 by their command-line tools."""
+"""What is evaluated: codecs of this package, Opus and Codec 2 by their programs, and noise."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ __all__ = [
     "CodecUnderTest",
     "Coded",
     "NeuralCodec",
+    "Noise",
     "Opus",
     "codec2_bitrate",
 ]
@@ -188,6 +189,29 @@ class Opus:
             bits = 8 * payload_bytes(coded.read_bytes())
         rest = max(0, len(audio) - len(decoded))
         return Coded(np.pad(decoded, (0, rest))[: len(audio)], bits)
+
+
+class Noise:
+    """No codec: white noise, so many dB below the clip.
+
+    How far a score moves for it says what its differences are worth.
+    """
+
+    def __init__(self, decibels: float, sample_rate: int = 16000):
+        self._level = 10 ** (-decibels / 20)
+        self.info = Codec(
+            name=f"Noise at {-decibels:g} dB",
+            kind="noise",
+            bitrate=16 * sample_rate,
+            sample_rate=sample_rate,
+        )
+        self.identity = f"noise {decibels:g} {sample_rate}"
+
+    def code(self, audio: Audio) -> Coded:
+        """The same noise at each call. `bits` are those of 16-bit PCM."""
+        noise = np.random.default_rng(0).standard_normal(len(audio), np.float32)
+        level = np.sqrt(np.mean(np.square(audio), dtype=np.float64)) * self._level
+        return Coded(audio + np.float32(level) * noise, 16 * len(audio))
 
 
 def codec2_bitrate(mode: str) -> float:

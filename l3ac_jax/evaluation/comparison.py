@@ -79,7 +79,7 @@ def measured_rows(paths: Sequence[str | os.PathLike[str]], domain: str) -> list[
                 f"{path}: has no domain {domain!r}; there are {', '.join(domains) or 'none'}"
             )
         for codec in report.codecs:
-            if codec.name in found:
+            if codec.name in found and codec.kind != "noise":  # which is no codec
                 point = codec.name if names[codec.name] == 1 else f"{codec.name} in {path}"
                 rows.append(_measured_row(codec, point, report, domain, path))
     return sorted(rows, key=lambda row: (row.codec, row.bitrate))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import as_file, files
 from typing import TypeVar
@@ -14,6 +15,7 @@ from l3ac_jax.evaluation.codecs import (
     OPUS_LOWEST,
     Codec2,
     CodecUnderTest,
+    Noise,
     Opus,
     codec2_bitrate,
 )
@@ -33,10 +35,11 @@ def nearest_references(
     words: Sequence[str], bitrates: Sequence[float], sample_rate: int = 16000
 ) -> list[CodecUnderTest]:
     """The codecs that `words` name: "opus:12000", "codec2:3200", "encodec:3", "dac:6@FOLDER", or
-    "opus", "codec2", "encodec@FOLDER" alone, at their nearest rates to each of `bitrates`.
+    "opus", "codec2", "encodec@FOLDER" alone, at their nearest rates to each of `bitrates`; and
+    "noise:20", the recording with noise 20 dB below it.
 
-    Opus takes audio at `sample_rate`, the others at their own. Raises ReferenceCodecError, and
-    MissingPackageError for packages.
+    Opus and noise take audio at `sample_rate`, the others at their own. Raises
+    ReferenceCodecError, and MissingPackageError for packages.
     """
     wanted: dict[str, CodecUnderTest] = {}
     for word in words:
@@ -50,6 +53,8 @@ def _codecs(word: str, bitrates: Sequence[float], sample_rate: int) -> Sequence[
     if kind == "codec2" and not weights:
         modes = [mode] if mode else [_nearest(CODEC2_MODES, b, codec2_bitrate) for b in bitrates]
         return [Codec2(mode) for mode in modes]
+    if kind == "noise" and not weights:
+        return [Noise(_decibels(word, mode), sample_rate)]
     rate = _bits_per_second(mode)
     if rate is None:
         raise _unknown(word)
@@ -69,6 +74,18 @@ def _codecs(word: str, bitrates: Sequence[float], sample_rate: int) -> Sequence[
     raise _unknown(word)
 
 
+def _decibels(word: str, text: str) -> float:
+    try:
+        decibels = float(text)
+    except ValueError:
+        decibels = math.nan
+    if not math.isfinite(decibels):
+        raise ReferenceCodecError(
+            f"{word}: noise takes how far below the clip it is in dB: noise:20"
+        )
+    return decibels
+
+
 def _bits_per_second(text: str) -> float | None:
     """0 for no text, None for what is no rate."""
     try:
@@ -86,7 +103,7 @@ def _nearest(choices: Iterable[T], bitrate: float, bitrate_of: Callable[[T], flo
 
 def _unknown(word: str) -> ReferenceCodecError:
     return ReferenceCodecError(
-        f"{word}: reference codecs are opus and opus:RATE, codec2 and codec2:MODE, "
+        f"{word}: reference codecs are opus and opus:RATE, codec2 and codec2:MODE, noise:DB, "
         f"{', '.join(FAMILIES)}, and these with :RATE, @WEIGHTS or :RATE@WEIGHTS "
         "(rates in bit/s, below 450 in kbit/s)"
     )

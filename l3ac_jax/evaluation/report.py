@@ -93,6 +93,7 @@ CODEC_TITLES = {
     "dac": "DAC",
     "mimi": "Mimi",
     "snac": "SNAC",
+    "noise": "noise",
 }
 """What codecs are called, by their kind."""
 
@@ -110,7 +111,7 @@ class Codec(_Record, frozen=True):
     """
 
     name: str
-    kind: Literal["l3ac", "opus", "codec2", "encodec", "dac", "mimi", "snac"]
+    kind: Literal["l3ac", "opus", "codec2", "encodec", "dac", "mimi", "snac", "noise"]
     bitrate: float
     sample_rate: int
     frame_rate: float | None = None

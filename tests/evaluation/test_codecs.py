@@ -11,7 +11,7 @@ from l3ac_jax.audio.reading import read_audio
 from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.codec.pretrained import get_model
 from l3ac_jax.errors import ReferenceCodecError
-from l3ac_jax.evaluation.codecs import CODEC2_MODES, Codec2, NeuralCodec, Opus
+from l3ac_jax.evaluation.codecs import CODEC2_MODES, Codec2, NeuralCodec, Noise, Opus
 from l3ac_jax.evaluation.ogg import payload_bytes
 from l3ac_jax.metrics.speech import stoi
 from tests.conftest import FIXTURES
@@ -103,3 +103,15 @@ def test_the_identity_of_a_codec_is_its_configuration_and_parameters(model_folde
     leaf = jax.tree.leaves(codec.params)[0]
     changed = jax.tree.map(lambda x: np.nextafter(x, 2) if x is leaf else x, codec.params)
     assert NeuralCodec("a", L3AC(codec.config, changed)).identity != same
+
+
+@pytest.mark.parametrize("decibels", [20, -3.5])
+def test_noise_is_so_far_below_the_clip_and_always_the_same(decibels, clip):
+    noise = Noise(decibels, 24000)
+    first, second = noise.code(clip), noise.code(0.1 * clip)
+    added = first.decoded - clip
+    assert 10 * np.log10(np.mean(clip**2) / np.mean(added**2)) == pytest.approx(decibels, abs=0.2)
+    np.testing.assert_allclose(second.decoded, 0.1 * first.decoded, rtol=1e-5, atol=1e-7)
+    assert np.abs(np.corrcoef(clip, added)[0, 1]) < 0.02
+    assert first.bits == 16 * len(clip) and first.tokens is None
+    assert not noise.code(np.zeros_like(clip)).decoded.any()

@@ -117,6 +117,11 @@ def test_a_row_says_how_many_tokens_there_are_and_what_they_wait_for(evaluate):
             assert row.tokens == row.bitrate / 10
 
 
+def test_noise_is_no_codec_to_compare(evaluate):
+    noise = Codec(name="Noise at -20 dB", kind="noise", bitrate=384000, sample_rate=24000)
+    assert [row.codec for row in measured_rows([evaluate(opus(6000), noise)], DOMAIN)] == ["Opus"]
+
+
 def test_one_name_in_two_evaluations_is_told_apart(evaluate):
     one, two = evaluate(opus(6000), opus(9000), name="one"), evaluate(opus(6000), name="two")
     points = [row.point for row in measured_rows([one, two], DOMAIN)]

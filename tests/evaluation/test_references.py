@@ -42,6 +42,9 @@ def test_rates_are_in_bits_or_in_kilobits():
         ("opus:-6", "opus:-6: reference codecs are"),
         ("opus:6@folder", "opus:6@folder: reference codecs are"),
         ("opus:3000", "opus:3000: opusenc takes 6000 to 256000 bit/s"),
+        ("noise", "noise: noise takes how far below the clip it is in dB: noise:20"),
+        ("noise:inf", "noise:inf: noise takes"),
+        ("noise:20@folder", "noise:20@folder: reference codecs are"),
         ("", ": reference codecs are"),
     ],
 )
