@@ -36,7 +36,8 @@ class OptimizerConfig(Table, frozen=True):
     (see training/muon.py). It takes about the same learning rates.
 
     The learning rate goes from `initial_rate` to `peak_rate` in the share `warmup` of the steps,
-    back in as many, and on to `final_rate`; for `layers`, times a factor. Gradients are scaled down
+    back in as many, and on to `final_rate`; without `three_phase`, from the peak to `final_rate` at
+    once, so that a short warm-up is no short time at high rates. For `layers`, times a factor. Gradients are scaled down
     to the norm `clip_norm`; `eps` is Adam's.
     """
 
@@ -45,6 +46,7 @@ class OptimizerConfig(Table, frozen=True):
     peak_rate: Positive = 5e-4
     final_rate: Positive = 5e-6
     warmup: Fraction = 0.4
+    three_phase: bool = True
     weight_decay: NonNegative = 0.0
     clip_norm: Positive = 1e4
     eps: Positive = 1e-8
@@ -52,9 +54,12 @@ class OptimizerConfig(Table, frozen=True):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not 0 < self.warmup <= 0.5:
+        if not 0 < self.warmup < 1:
+            raise ValueError(f"warmup must be above 0 and below 1: got {self.warmup}")
+        if self.three_phase and self.warmup > 0.5:
             raise ValueError(
-                f"warmup must be above 0 and at most 0.5 (it is needed twice): got {self.warmup}"
+                "warmup must be at most 0.5 with three_phase (it is needed twice): "
+                f"got {self.warmup}"
             )
         return self
 

@@ -27,6 +27,8 @@ __all__ = ["LARGEST_SOFTMAX", "Cache", "LanguageModel", "empty_cache"]
 
 LARGEST_SOFTMAX = 2**16  # tokens; above, the output alone would be larger than a small model
 _MASKED = -1e30
+# Of the output: all choices are nearly as likely before the first step.
+_NEARLY_EVEN = nn.initializers.normal(0.02)
 
 
 class Cache(NamedTuple):
@@ -119,7 +121,10 @@ class LevelsHead(nn.Module):
         self.of_level = nn.Embed(sum(self.levels), self.width)
         self.of_dimension = nn.Embed(len(self.levels), self.width)
         self.hidden = nn.Dense(self.width)
-        self.output = nn.Dense(max(self.levels))
+        # One for each dimension: the transformer's output is read in another way for each.
+        size = (len(self.levels), max(self.levels))
+        self.output = self.param("output", _NEARLY_EVEN, (size[0], self.width, size[1]))
+        self.bias = self.param("bias", nn.initializers.zeros_init(), size)
 
     def __call__(
         self, x: Float[Array, "b n w"], levels: Int[Array, "b n l"]
@@ -144,7 +149,9 @@ class LevelsHead(nn.Module):
         dimensions = np.arange(len(self.levels))[which]
         axes = tuple(range(x.ndim - 2))
         x = x + jnp.expand_dims(self.of_dimension(jnp.asarray(dimensions)), axes)
-        logits = self.output(x + nn.gelu(self.hidden(x)))
+        features = x + nn.gelu(self.hidden(x))
+        logits = jnp.einsum("...lw,lwm->...lm", features, self.output[which])
+        logits = logits + jnp.expand_dims(self.bias[which], axes)
         exists = np.arange(max(self.levels))[None] < np.asarray(self.levels)[which][:, None]
         return jax.nn.log_softmax(jnp.where(np.expand_dims(exists, axes), logits, _MASKED))
 
@@ -180,7 +187,7 @@ class LanguageModel(nn.Module):
             self.head = LevelsHead(self.levels, width)
         else:
             self.norm = nn.RMSNorm()
-            self.output = nn.Dense(size)
+            self.output = nn.Dense(size, kernel_init=_NEARLY_EVEN)
 
     def __call__(
         self, tokens: Int[Array, "b n"], train: bool = False, label: Int[Array, " b"] | None = None

@@ -151,7 +151,7 @@ def official_optimizer(
     steps: int,
     fused: bool = False,
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
-    """Adam, or AdamW with weight decay, and the three-phase schedule over `steps`.
+    """Adam, or AdamW with weight decay, and the one-cycle schedule over `steps`.
 
     `fused` is the same in one pass, which the official code does not use.
     """
@@ -170,7 +170,7 @@ def official_optimizer(
         pct_start=config.warmup,
         div_factor=config.peak_rate / config.initial_rate,
         final_div_factor=config.initial_rate / config.final_rate,
-        three_phase=True,
+        three_phase=config.three_phase,
     )
     return optimizer, schedule
 

@@ -1,4 +1,4 @@
-"""Optimizers from optax under the three-phase one-cycle schedule; AdamW as PyTorch has it."""
+"""Optimizers from optax under the one-cycle schedule; AdamW as PyTorch has it."""
 
 import math
 from collections.abc import Collection
@@ -25,8 +25,8 @@ BETA2 = 0.999
 class OneCycle(NamedTuple):
     """Learning rate and beta1 of each step, from the first to the last; before and after they stay.
 
-    Three cosines between the four `rates`, reached at the four steps `ends`. As PyTorch's
-    OneCycleLR(three_phase=True), whose phases end at steps that need not be whole.
+    Three cosines between the four `rates`, reached at the four steps `ends`; of two phases the
+    third has no length. As PyTorch's OneCycleLR, whose phases end at steps that need not be whole.
     """
 
     ends: Float[Array | np.ndarray, "4"]
@@ -54,13 +54,13 @@ def one_cycle(config: OptimizerConfig, steps: int, begin: int = 0) -> OneCycle:
     """The schedule of a configuration, over `steps` of its optimizer from `begin` on.
 
     From `initial_rate` to `peak_rate` in the share `warmup` of the steps, back in the same time, on
-    to `final_rate` in the rest.
+    to `final_rate` in the rest; or, without `three_phase`, from the peak to `final_rate`.
     """
-    top = config.warmup * steps - 1
-    rates = (config.initial_rate, config.peak_rate, config.initial_rate, config.final_rate)
+    top, end = config.warmup * steps - 1, steps - 1
+    after, back = (2 * top, config.initial_rate) if config.three_phase else (end, config.final_rate)
     return OneCycle(
-        begin + np.asarray([0.0, top, 2 * top, steps - 1], np.float32),
-        np.asarray(rates, np.float32),
+        begin + np.asarray([0.0, top, after, end], np.float32),
+        np.asarray((config.initial_rate, config.peak_rate, back, config.final_rate), np.float32),
     )
 
 

@@ -19,9 +19,12 @@ from l3ac_jax.training.optimizer import (
 
 
 @pytest.mark.parametrize("steps", [10, 37, 100])
-@pytest.mark.parametrize("warmup", [0.3, 0.4, 0.45])
-def test_learning_rate_and_beta1_of_every_step(steps, warmup):
-    config = OptimizerConfig(warmup=warmup)
+@pytest.mark.parametrize(
+    ("warmup", "three_phase"),
+    [(0.3, True), (0.4, True), (0.45, True), (0.15, False), (0.3, False), (0.7, False)],
+)
+def test_learning_rate_and_beta1_of_every_step(steps, warmup, three_phase):
+    config = OptimizerConfig(warmup=warmup, three_phase=three_phase)
     optimizer, schedule = official_optimizer(config, [torch.zeros(1, requires_grad=True)], steps)
     ours = one_cycle(config, steps)
     for step in range(steps):
