@@ -37,8 +37,8 @@ class OptimizerConfig(Table, frozen=True):
 
     The learning rate goes from `initial_rate` to `peak_rate` in the share `warmup` of the steps,
     back in as many, and on to `final_rate`; without `three_phase`, from the peak to `final_rate` at
-    once, so that a short warm-up is no short time at high rates. For `layers`, times a factor. Gradients are scaled down
-    to the norm `clip_norm`; `eps` is Adam's.
+    once, so that a short warm-up is no short time at high rates. For `layers`, times a factor.
+    Gradients are scaled down to the norm `clip_norm`; `eps` is Adam's.
     """
 
     method: Method = "adamw"
