@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.console import Console
 
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import FAILED, run_command
 from l3ac_jax.config.layers import split_overrides
 from l3ac_jax.errors import ArgumentError, OutputError, UserError
@@ -254,7 +255,7 @@ def _show(
     if rows:
         write_csv(options.out / "ablation.csv", rows)
         save_figure(draw_rows(rows, options.metrics), options.out / "ablation.png")
-        Console().print(make_table(rows, options.metrics))
+        print_table(make_table(rows, options.metrics))
     for line in failures:
         print(f"failed: {line}", file=sys.stderr)
 

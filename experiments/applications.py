@@ -35,6 +35,7 @@ from evaluation_options import EvaluationOptions
 from progress_display import ProgressDisplay
 from rich.console import Console
 
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import FAILED, run_command
 from l3ac_jax.errors import ArgumentError
 
@@ -93,7 +94,7 @@ def measure(options: Options) -> int:
         report = run_application(application, codecs, clips, options.data, settings, display.update)
     write_report(options.out, report, options.overwrite)
     console = Console(soft_wrap=True)
-    console.print(report_table(report, application.metrics))
+    print_table(report_table(report, application.metrics))
     for line in report.remarks:
         console.print(line, highlight=False, markup=False)
     for line in report.failures:

@@ -25,6 +25,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import run_command
 from l3ac_jax.errors import ArgumentError
 from l3ac_jax.system.files import check_output
@@ -116,7 +117,7 @@ def _print(rows: Sequence[ComparisonRow], metrics: Sequence[str]) -> None:
             != [row.codec],
         )
     console = Console()
-    console.print(table)
+    print_table(table)
     console.print(
         "wait: from a sample to the same one decoded, other than for computing; clip: for its end. "
         "GMAC/s by formula, publ. as published. codes: quantizers."

@@ -30,6 +30,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import run_command
 from l3ac_jax.config import NAMED, PUBLISHED
 from l3ac_jax.errors import ArgumentError
@@ -103,7 +104,7 @@ def run(options: Options) -> None:
                     speeds.append(_measured_apart(result.name, seconds, batch, options))
                 results[number] = result._replace(speeds=tuple(speeds))
     for table in _tables(results):
-        console.print(table)
+        print_table(table)
     for note in (COUNTED, WHY_PUBLISHED_IS_LOWER):
         console.print(note)
     if options.out is not None:

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import run_command
 from l3ac_jax.errors import ArgumentError, OutputError
 
@@ -102,8 +102,6 @@ def measure(options: Options) -> None:
     prompt = max(1, round(options.prompt * codec.frame_rate))
     length = prompt + max(1, round(options.seconds * codec.frame_rate))
     names, clips = _clips(options, codec, length)
-    console = Console(soft_wrap=True)
-    console.width = max(console.width, WIDTH)
     drawings = [Drawing(temperature, options.top_p) for temperature in options.temperature]
     ways = []
     for way in ways_to_go_on(trained, codec, clips, prompt, drawings, options.seed):
@@ -113,10 +111,10 @@ def measure(options: Options) -> None:
     heard = [clip[: prompt * codec.hop_length] for clip in clips]
     levels = codec.config.quantizer.levels
     scores = judged(ways, heard, codec.sample_rate, levels, options.voices, options.seed)
-    console.print(_ways_table(scores, len(clips), options))
+    print_table(_ways_table(scores, len(clips), options), WIDTH)
     windows = _windows(codec, options, trained.config.model.context)
     found = likelihoods(trained, windows, options.seed)
-    console.print(_likelihood_table(found, codec.frame_rate))
+    print_table(_likelihood_table(found, codec.frame_rate))
     report = {
         "model": str(options.model),
         "step": trained.step,

@@ -22,8 +22,8 @@ from typing import Annotated
 import tyro
 from evaluation_options import EvaluationOptions
 from progress_display import ProgressDisplay
-from rich.console import Console
 
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import FAILED, run_command
 
 PROGRAM = "evaluate.py"
@@ -66,9 +66,8 @@ def evaluate(options: Options) -> int:
     settings = Settings(options.workers, extras, options.seed)
     with ProgressDisplay() as display:
         report = run_evaluation(codecs, clips, options.out, options.data, settings, display.update)
-    console = Console(soft_wrap=True)
     for table in report_tables(report):
-        console.print(table)
+        print_table(table)
     for line in report.failures:
         print(f"{PROGRAM}: left out: {line}", file=sys.stderr)
     return FAILED if report.failures else 0

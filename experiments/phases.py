@@ -23,9 +23,9 @@ import numpy as np
 import tyro
 from evaluation_options import CodingOptions
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import run_command
 from l3ac_jax.errors import ArgumentError
 
@@ -61,7 +61,7 @@ def measure(options: Options) -> None:
     found: dict[str, dict[str, list[float]]] = {}
     for codec in options.codecs():
         found[codec.info.name] = dict(of_codec(codec, clips, edges))
-    Console(soft_wrap=True).print(means(found, edges))
+    print_table(means(found, edges))
     report = {
         "data": options.data,
         "edges": edges,

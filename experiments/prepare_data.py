@@ -36,6 +36,7 @@ from rich.table import Table
 
 from l3ac_jax.cli.cluster import ClusterOptions, every_minute
 from l3ac_jax.cli.command import note
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import run_command
 from l3ac_jax.config.data import CorpusName
 from l3ac_jax.errors import ArgumentError
@@ -207,7 +208,7 @@ def _summarize(info: DatasetInfo, target: str) -> None:
             f"{len(split.shards)}",
             f"{size / 1e6:.1f}",
         )
-    Console(soft_wrap=True).print(table)
+    print_table(table)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -23,9 +23,9 @@ from typing import Annotated
 
 import tyro
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import run_command
 from l3ac_jax.errors import ArgumentError, OutputError
 
@@ -104,8 +104,7 @@ def measure(options: Options) -> None:
         rows[name] = {"accuracy": accuracy.model_dump(), "sounds": len(said)}
         if said is not sounds and said is not coded:
             rows[name]["copied"] = recognition.share_copied(said, coded)
-    console = Console(soft_wrap=True)
-    console.print(_table(rows, len(labels), len(others), options))
+    print_table(_table(rows, len(labels), len(others), options))
     report = {
         "model": str(options.model),
         "step": trained.step,

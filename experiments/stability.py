@@ -20,9 +20,9 @@ from typing import Annotated
 
 import tyro
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import run_command
 from l3ac_jax.errors import ArgumentError
 
@@ -73,7 +73,6 @@ def measure(options: Options) -> None:
     from l3ac_jax.system.compilation import keep_compiled_programs
 
     keep_compiled_programs()
-    console = Console()
     changes, coded = {}, {}
     for name in models:
         codec = get_model(name)
@@ -85,7 +84,7 @@ def measure(options: Options) -> None:
             table.add_row(
                 row.name, f"{100 * row.equal:.1f} %", f"{row.distance:.3f}", f"{row.tokens}"
             )
-        console.print(table)
+        print_table(table)
         table = _table(f"{name}, coded again and again", "times", "PESQ-WB", "STOI")
         coded[name] = []
         for row in generations(codec, clips, options.generations):
@@ -97,7 +96,7 @@ def measure(options: Options) -> None:
                 f"{row.pesq:.2f}",
                 f"{row.stoi:.3f}",
             )
-        console.print(table)
+        print_table(table)
     results = {
         name: {
             "changes": [row._asdict() for row in changes[name]],

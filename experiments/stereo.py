@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import tyro
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import run_command
 from l3ac_jax.errors import ArgumentError
 
@@ -78,12 +78,11 @@ def measure(options: Options) -> None:
         for name, audio in stereo
     ]
     scores = list(code_stereo(codec, clips))
-    console = Console(soft_wrap=True)
     seconds = sum(samples.shape[1] for _, samples in clips) / codec.sample_rate
     left_out = len(recordings) - len(stereo)
     print(f"{options.model}: {len(clips)} stereo clips, {seconds:.0f} s", end="")
     print(f"; {left_out} of other channels left out" if left_out else "")
-    console.print(comparison(scores, codec.bitrate, options.seed))
+    print_table(comparison(scores, codec.bitrate, options.seed))
     report = {
         "model": options.model,
         "data": str(options.data),

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import run_command
 from l3ac_jax.errors import ArgumentError
 
@@ -100,7 +100,7 @@ def _print(found: Sequence[Trend]) -> None:
         table.add_row(
             f"{trend.kernel}", f"{trend.span}", f"{milliseconds:.1f}", f"{trend.correlation:.3f}"
         )
-    Console().print(table)
+    print_table(table)
 
 
 def main(argv: list[str] | None = None) -> int:
