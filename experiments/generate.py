@@ -60,7 +60,7 @@ class Options:
     temperature: float = 1
     """Of the distributions; 0 takes the likeliest token."""
     top_p: float = 0.95
-    """Share of each distribution that is drawn from, its likeliest part."""
+    """Share of all tokens' chances that is drawn from, their likeliest part."""
     block_ms: float = 48
     """Length of a block; it becomes whole tokens."""
     seed: int = 0

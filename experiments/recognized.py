@@ -53,7 +53,7 @@ class Options:
     temperature: Annotated[tuple[float, ...], tyro.conf.arg(metavar="T")] = (1.0, 0.8)
     """Of the distributions that tokens are drawn from."""
     top_p: float = 0.95
-    """Share of each distribution that is drawn from, its likeliest part."""
+    """Share of all tokens' chances that is drawn from, their likeliest part."""
     seed: int = 0
     """Of the drawing and of the confidence intervals."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

@@ -236,15 +236,19 @@ class LanguageModel(nn.Module):
         temperature: Float[Array, ""],
         top_p: Float[Array, ""],
     ) -> Int[Array, " b"]:
-        """The next token, drawn; of each distribution the likeliest part of `top_p`."""
+        """The next token, drawn; of all tokens the likeliest, which have `top_p` or more.
+
+        By levels, each dimension keeps the share whose product over all of them is `top_p`.
+        """
         if self.config.head == "softmax":
             logs = jax.nn.log_softmax(self.output(self.norm(x)))[:, 0]
             return draw(key, logs, temperature, top_p)
+        of_each = top_p ** (1 / len(self.levels))
         before = jnp.zeros((len(x), self.config.width))
         drawn = []
         for dimension, of_level in enumerate(jax.random.split(key, len(self.levels))):
             logs = self.head.of_next(x, before, dimension)
-            drawn.append(draw(of_level, logs, temperature, top_p))
+            drawn.append(draw(of_level, logs, temperature, of_each))
             before = before + self.head.embedded(drawn[-1], dimension)
         return levels_to_tokens(jnp.stack(drawn, axis=-1), self.levels)
 

@@ -28,9 +28,9 @@ def language_tokens(
 ) -> TokenModel:
     """The prompt's tokens, then those that the model draws.
 
-    `temperature` 0 takes the likeliest; `top_p` is the share of each distribution, its likeliest
-    part, that is drawn from. `labels`, one for each row, are for a model that is told them. Raises
-    ArgumentError.
+    `temperature` 0 takes the likeliest; `top_p` is the share of all tokens' chances, of their
+    likeliest, that is drawn from. `labels`, one for each row, are for a model that is told them.
+    Raises ArgumentError.
     """
     if temperature < 0 or not 0 < top_p <= 1:
         raise ArgumentError(

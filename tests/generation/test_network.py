@@ -13,6 +13,7 @@ from l3ac_jax.model.levels import tokens_to_levels
 LEVELS = (3, 2, 4)
 SIZE = 24
 CONTEXT = 6
+DRAWS = 4000
 
 
 def config(**changes) -> NetworkConfig:
@@ -101,21 +102,36 @@ def test_steps_draw_from_the_distributions_of_the_whole(model):
         last = rows[:, position]
 
 
-def test_samples_have_the_chances_that_they_should(model):
-    network, params = model
+def first_tokens(network, params, top_p) -> tuple[np.ndarray, np.ndarray]:
+    """The chances of each token to be the first, and how often it was in so many draws."""
     _, x = network.apply(
         params, empty_cache(network.config, 1), jnp.zeros(1, jnp.int32), 0, method="hidden"
     )
     expected = np.exp(network.apply(params, np.arange(SIZE, dtype=np.int32)[:, None]))[:, 0]
-    count = 4000
 
     def one(key):
-        return network.apply(params, x, key, jnp.float32(1), jnp.float32(1), method="sample")[0]
+        return network.apply(params, x, key, jnp.float32(1), jnp.float32(top_p), method="sample")[0]
 
-    drawn = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), count))
-    found = np.bincount(np.asarray(drawn), minlength=SIZE) / count
+    drawn = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), DRAWS))
+    return expected, np.bincount(np.asarray(drawn), minlength=SIZE) / DRAWS
+
+
+def test_samples_have_the_chances_that_they_should(model):
+    network, params = model
+    expected, found = first_tokens(network, params, top_p=1)
     # Five standard deviations of a share.
-    assert np.all(np.abs(found - expected) < 5 * np.sqrt(expected / count) + 1e-4)
+    assert np.all(np.abs(found - expected) < 5 * np.sqrt(expected / DRAWS) + 1e-4)
+
+
+def test_top_p_is_a_share_of_all_tokens(model):
+    """By levels too, whose likeliest parts have that share together."""
+    network, params = model
+    decided = jax.tree.map(lambda x: 30 * x if x.shape[-1] in (SIZE, max(LEVELS)) else x, params)
+    expected, found = first_tokens(network, decided, top_p=0.6)
+    drawn = found > 0
+    assert drawn.sum() < SIZE
+    # One that is hardly ever drawn may be missing.
+    assert expected[drawn].sum() > 0.6 - 0.01
 
 
 def test_a_small_top_p_and_no_temperature_leave_the_likeliest():
