@@ -123,15 +123,18 @@ def test_samples_have_the_chances_that_they_should(model):
     assert np.all(np.abs(found - expected) < 5 * np.sqrt(expected / DRAWS) + 1e-4)
 
 
-def test_top_p_is_a_share_of_all_tokens(model):
-    """By levels too, whose likeliest parts have that share together."""
-    network, params = model
-    decided = jax.tree.map(lambda x: 30 * x if x.shape[-1] in (SIZE, max(LEVELS)) else x, params)
-    expected, found = first_tokens(network, decided, top_p=0.6)
-    drawn = found > 0
-    assert drawn.sum() < SIZE
-    # One that is hardly ever drawn may be missing.
-    assert expected[drawn].sum() > 0.6 - 0.01
+def test_top_p_is_a_share_of_all_tokens():
+    """Also by levels, of which the likeliest of each dimension has more, and of all have less."""
+    network = LanguageModel(config(), LEVELS)
+    params = network.init(jax.random.key(0), jnp.zeros((1, 3), jnp.int32))
+    head = params["params"]["head"]
+    chances = jnp.array([[0.65, 0.25, 0.1, 1], [0.7, 0.3, 1, 1], [0.65, 0.2, 0.1, 0.05]])
+    head |= {"output": 0 * head["output"], "bias": jnp.log(chances)}
+    expected, found = first_tokens(network, params, top_p=0.6)
+    assert expected.max() == pytest.approx(0.65 * 0.7 * 0.65)
+    # 0.6 ** (1 / 3) is 0.84: two levels of each dimension.
+    assert (found > 0).sum() == 8
+    assert expected[found > 0].sum() == pytest.approx(0.9 * 1 * 0.85)
 
 
 def test_a_small_top_p_and_no_temperature_leave_the_likeliest():
