@@ -228,7 +228,9 @@ def rhythm(reference: Audio, decoded: Audio, sample_rate: int) -> dict[str, floa
     silent = any(float(x.std()) == 0 for x in strengths)
     first, second = (float(np.ravel(tempo)[0]) for tempo in tempos)
     return {
-        "onset_strength": np.nan if silent else float(np.corrcoef(*strengths)[0, 1]),
+        "onset_strength": np.nan
+        if silent
+        else float(np.corrcoef(strengths[0], strengths[1])[0, 1]),
         "tempo": np.nan if silent else float(abs(second - first) <= SAME_TEMPO * first),
         "beat_f": _f_measure(_package("mir_eval").beat.f_measure, list(beats)),
     }
