@@ -19,9 +19,9 @@ from typing import Literal
 import numpy as np
 import tyro
 from measurement import Side, resident_mib, serve, speech
-from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import run_command
 from l3ac_jax.config import published_config
 
@@ -133,7 +133,7 @@ def run(options: Options) -> None:
         table.add_column(column, justify="left" if column == "model" else "right")
     for name in options.models:
         table.add_row(name, *measure(name, options))
-    Console(width=120).print(table)
+    print_table(table, 120)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -22,9 +22,9 @@ import librosa
 import numpy as np
 import soundfile
 import tyro
-from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import run_command
 from l3ac_jax.config.data import CorpusConfig, DataConfig
 from l3ac_jax.data.corpora import find_recordings
@@ -112,7 +112,7 @@ def compare(options: Options, config: DataConfig) -> None:
     for name, measured in rates.items():
         ratio = np.median(np.array(measured) / rates["naive"])
         table.add_row(name, f"{np.median(measured):.0f}", f"{ratio:.2f}")
-    Console(width=100).print(table)
+    print_table(table, 100)
 
 
 def watch_memory(options: Options, config: DataConfig) -> None:

@@ -46,8 +46,8 @@ from gpu_benchmark.sections import (
     machine,
     make_plan,
 )
-from rich.console import Console
 
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import FAILED, run_command
 from l3ac_jax.errors import ArgumentError
 
@@ -106,7 +106,7 @@ def measure(options: Options) -> int:
         finally:
             record.finish()
     for table in summary(record, with_bars=not tiny):
-        Console(width=160).print(table)
+        print_table(table, 160)
     return FAILED if any(entry.status == JOB_FAILED for entry in record) else 0
 
 

@@ -21,9 +21,9 @@ from typing import Literal
 import numpy as np
 import tyro
 from measurement import Side, serve, speech
-from rich.console import Console
 from rich.table import Table
 
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import run_command
 
 PROGRAM = "benchmark_long.py"
@@ -131,7 +131,7 @@ def measure(options: Options) -> None:
     for (minutes, side), runs in sorted(results.items()):
         cells = [_range([run[part] for run in runs]) for part in ("encode", "decode")]
         table.add_row(f"{minutes:g}", side, *cells, f"{runs[-1]['mib']:.0f} MiB")
-    Console(width=100).print(table)
+    print_table(table, 100)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -38,10 +38,10 @@ import numpy as np
 import tyro
 from measurement import Side, resident_mib, serve, speech
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 from safetensors.numpy import save_file
 
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import run_command
 from l3ac_jax.system.compilation import keep_compiled_programs, quick_compilation
 from l3ac_jax.config import CodecConfig, published_config
@@ -236,7 +236,7 @@ def run(options: Options) -> None:
     for name in options.models:
         for kind in options.steps:
             table.add_row(name, ROWS[kind], *measure(name, kind, options))
-    Console(width=120).print(table)
+    print_table(table, 120)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from l3ac_jax import __version__
@@ -28,6 +27,7 @@ from l3ac_jax.cli.command import (
 )
 from l3ac_jax.cli.live import live
 from l3ac_jax.cli.page import page
+from l3ac_jax.cli.printing import print_table
 from l3ac_jax.cli.run import run_command
 from l3ac_jax.cli.stream import app as stream_app
 from l3ac_jax.cli.tokens import tokens
@@ -78,7 +78,7 @@ def models() -> None:
             f"{config.window_seconds:.2f} s",
             _weights(name),
         )
-    Console(soft_wrap=True).print(table)
+    print_table(table)
 
 
 def _weights(name: str) -> str:

@@ -225,15 +225,14 @@ def rhythm(reference: Audio, decoded: Audio, sample_rate: int) -> dict[str, floa
             ),
             strict=True,
         )
-    silent = any(float(x.std()) == 0 for x in strengths)
-    first, second = (float(np.ravel(tempo)[0]) for tempo in tempos)
-    return {
-        "onset_strength": np.nan
-        if silent
-        else float(np.corrcoef(strengths[0], strengths[1])[0, 1]),
-        "tempo": np.nan if silent else float(abs(second - first) <= SAME_TEMPO * first),
-        "beat_f": _f_measure(_package("mir_eval").beat.f_measure, list(beats)),
-    }
+    found = {"onset_strength": np.nan, "tempo": np.nan}
+    if all(float(x.std()) for x in strengths):
+        first, second = (float(np.ravel(tempo)[0]) for tempo in tempos)
+        found = {
+            "onset_strength": float(np.corrcoef(strengths[0], strengths[1])[0, 1]),
+            "tempo": float(abs(second - first) <= SAME_TEMPO * first),
+        }
+    return found | {"beat_f": _f_measure(_package("mir_eval").beat.f_measure, list(beats))}
 
 
 def loudness_difference(reference: Audio, decoded: Audio, sample_rate: int) -> float:
