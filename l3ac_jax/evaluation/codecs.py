@@ -200,7 +200,7 @@ class Noise:
     def __init__(self, decibels: float, sample_rate: int = 16000):
         self._level = 10 ** (-decibels / 20)
         self.info = Codec(
-            name=f"Noise at {-decibels:g} dB",
+            name=f"Noise at {0 - decibels:g} dB",
             kind="noise",
             bitrate=16 * sample_rate,
             sample_rate=sample_rate,

@@ -29,6 +29,7 @@ PROBE = "cmu_arctic_a0007.wav"
 
 # Rates below it are in kbit/s, as papers give them: no codec here is asked for less than this.
 LOWEST_IN_BITS = 450
+FURTHEST_NOISE = 200  # dB: beyond, nothing is left of it in float32, or of the clip
 
 
 def nearest_references(
@@ -79,9 +80,10 @@ def _decibels(word: str, text: str) -> float:
         decibels = float(text)
     except ValueError:
         decibels = math.nan
-    if not math.isfinite(decibels):
+    if not abs(decibels) <= FURTHEST_NOISE:
         raise ReferenceCodecError(
-            f"{word}: noise takes how far below the clip it is in dB: noise:20"
+            f"{word}: noise takes how far below the clip it is in dB, "
+            f"{-FURTHEST_NOISE} to {FURTHEST_NOISE}: noise:20"
         )
     return decibels
 

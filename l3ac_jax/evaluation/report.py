@@ -105,9 +105,9 @@ class _Record(BaseModel, frozen=True, extra="forbid"):
 class Codec(_Record, frozen=True):
     """What was evaluated; `levels` are those of its quantizer's dimensions.
 
-    `bitrate` is nominal, but for "opus" that of its packets, measured. `token_rate` counts the
-    tokens of all codebooks in a second. `delay_ms` is by how much its output was late, which was
-    found by correlation and removed.
+    `bitrate` is nominal, but for "opus" that of its packets, measured, and for "noise", which is no
+    codec, that of 16-bit PCM. `token_rate` counts the tokens of all codebooks in a second.
+    `delay_ms` is by how much its output was late, which was found by correlation and removed.
     """
 
     name: str
