@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from l3ac_jax.errors import ReferenceCodecError
 from l3ac_jax.evaluation.alignment import LEAST_CORRELATION, aligned, find_lag
@@ -36,6 +36,8 @@ class Network(Protocol):
     """A codec of one channel. Codes are of any shape; each takes `bits_per_code` bits."""
 
     sample_rate: int
+    hop_length: int
+    """Samples from one code of the first codebook to the next."""
     bits_per_code: float
     bitrates: list[float]
     """What it can be asked for, in bit/s, ascending."""
@@ -61,6 +63,7 @@ class Encodec:
         _mono(config.audio_channels)
         self._kilobits = {1000 * kilobits: kilobits for kilobits in config.target_bandwidths}
         self.sample_rate = config.sampling_rate
+        self.hop_length = int(config.hop_length)
         self.bits_per_code = float(np.log2(config.codebook_size))
         self.bitrates = sorted(self._kilobits)
         self.parameters = _parameters(self._model)
@@ -84,6 +87,7 @@ class Dac:
         self._model = _pretrained(DacModel, weights)
         config = self._model.config
         self.sample_rate = config.sampling_rate
+        self.hop_length = int(config.hop_length)
         self.bits_per_code = float(np.log2(config.codebook_size))
         frame_rate = config.sampling_rate / config.hop_length
         self.bitrates = _by_codebook(config.n_codebooks, frame_rate * self.bits_per_code)
@@ -92,7 +96,7 @@ class Dac:
     def encode(self, audio: torch.Tensor, bitrate: float) -> list[torch.Tensor]:
         """See Network."""
         # Whole hops: of the rest it would make a frame or none.
-        padded = _padded(audio, self._model.config.hop_length)
+        padded = _padded(audio, self.hop_length)
         wanted = 1 + self.bitrates.index(bitrate)
         return [self._model.encode(padded, n_quantizers=wanted).audio_codes]
 
@@ -112,6 +116,7 @@ class Mimi:
         _mono(config.audio_channels)
         self.sample_rate = config.sampling_rate
         self.bits_per_code = float(np.log2(config.codebook_size))
+        self.hop_length = round(config.sampling_rate / config.frame_rate)
         self._fewest = config.num_semantic_quantizers
         rates = _by_codebook(config.num_quantizers, config.frame_rate * self.bits_per_code)
         self.bitrates = rates[self._fewest - 1 :]
@@ -136,7 +141,9 @@ class Snac:
         self._model = SNAC.from_pretrained(weights).eval()
         self.sample_rate = self._model.sampling_rate
         self.bits_per_code = float(np.log2(self._model.codebook_size))
-        frame_rate = self.sample_rate / int(self._model.hop_length)
+        hop = int(self._model.hop_length)
+        self.hop_length = hop * int(self._model.vq_strides[0])
+        frame_rate = self.sample_rate / hop
         codes = sum(frame_rate / stride for stride in self._model.vq_strides)
         self.bitrates = [codes * self.bits_per_code]
         self.parameters = _parameters(self._model)
@@ -177,6 +184,7 @@ class PublishedCodec:
         self._network = network
         self._bitrate = bitrate
         self._lag = 0
+        self.hop_length = network.hop_length
         rate = network.sample_rate
         decoded = self._take(probe)[0]  # which warms up PyTorch as well
         lag = find_lag(probe, decoded, LONGEST_LAG_MS * rate // 1000)
@@ -198,6 +206,14 @@ class PublishedCodec:
         decoded, bits, encode_seconds, decode_seconds = self._take(audio)
         result = aligned(decoded, self._lag, len(audio))
         return Coded(np.clip(result, -1, 1), bits, None, encode_seconds, decode_seconds)
+
+    def first_codes(self, audio: Audio) -> Int[np.ndarray, " n"]:
+        """The codes of the first codebook, one every `hop_length` samples."""
+        import torch
+
+        with torch.inference_mode():
+            codes = self._network.encode(torch.from_numpy(audio)[None, None], self._bitrate)
+        return codes[0].reshape(-1, codes[0].shape[-1])[0].numpy()
 
     def _take(self, audio: Audio) -> tuple[Audio, float, float, float]:
         """What the network makes of audio, in bits, and its seconds for both ways."""

@@ -3,31 +3,25 @@
 A language model learns tokens; where the same sound comes as other tokens, it has more to learn.
 Each change is one that nobody hears, or that keeps what is heard. Distances are in levels of the
 quantizer: neighbouring levels of one dimension are 1 apart, so that a token that is another one by
-a step of one dimension of six has a distance of 1/6.
+a step of one dimension of six has a distance of 1/6. Entries of another codec's codebook have none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from l3ac_jax.audio.resampling import resample
+from l3ac_jax.evaluation.tokenizers import Audio, Tokenizer, Tokens
 from l3ac_jax.metrics.speech import pesq_wb, stoi
-from l3ac_jax.model.levels import tokens_to_levels
 from l3ac_jax.plots.figures import LINES, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from l3ac_jax.codec.l3ac import L3AC
-
 __all__ = ["Change", "Generation", "changes_of", "draw_stability", "generations", "stability"]
-
-Audio = Float[np.ndarray, " time"]
-Tokens = Int[np.ndarray, " n"]
 
 OTHER_RATE = 44100
 NOISE_DB = -40.0  # of the clip's power
@@ -49,7 +43,7 @@ class Change(NamedTuple):
     equal: float
     """share of the tokens that are the same, 0 to 1"""
     distance: float
-    """mean difference of levels, over tokens and dimensions"""
+    """mean difference of levels, over tokens and dimensions; NaN where there are none"""
     tokens: int
 
 
@@ -100,30 +94,39 @@ def changes_of(
     }
 
 
-def stability(codec: L3AC, clips: Sequence[Audio], seed: int = 0) -> Iterator[Change]:
-    """The changes one after the other, over all clips."""
-    expected = [_tokens(codec, clip) for clip in clips]
-    for name, change in changes_of(codec.sample_rate, codec.hop_length).items():
+def stability(
+    tokenizer: Tokenizer,
+    clips: Sequence[Audio],
+    seed: int = 0,
+    elsewhere: Mapping[str, Sequence[Tokens]] | None = None,
+) -> Iterator[Change]:
+    """The changes one after the other, over all clips.
+
+    `elsewhere` are tokens of the same clips that were computed otherwise, by a name of how; these
+    come first.
+    """
+    expected = [tokenizer.tokens(clip) for clip in clips]
+    for name, found in (elsewhere or {}).items():
+        yield Change(name, *_compared(tokenizer, list(zip(expected, found, strict=True))))
+    for name, change in changes_of(tokenizer.sample_rate, tokenizer.hop_length).items():
         random = np.random.default_rng(seed)
         pairs = []
         for clip, before in zip(clips, expected, strict=True):
             audio, dropped = change(clip, random)
-            pairs.append((before[dropped:], _tokens(codec, audio)))
-        yield Change(name, *_compared(codec, pairs))
+            pairs.append((before[dropped:], tokenizer.tokens(audio)))
+        yield Change(name, *_compared(tokenizer, pairs))
 
 
-def generations(codec: L3AC, clips: Sequence[Audio], count: int) -> Iterator[Generation]:
+def generations(tokenizer: Tokenizer, clips: Sequence[Audio], count: int) -> Iterator[Generation]:
     """What coding what was decoded, again and again, comes to; the first is the usual coding."""
     first: list[Tokens] = []
     current = list(clips)
+    rate = tokenizer.sample_rate
     for number in range(1, count + 1):
-        tokens = [_tokens(codec, clip) for clip in current]
-        first = first or tokens
-        decoded = [np.asarray(codec.decode(row[None]))[0] for row in tokens]
-        current = [audio[: len(clip)] for audio, clip in zip(decoded, clips, strict=True)]
-        equal, distance, _ = _compared(codec, list(zip(first, tokens, strict=True)))
+        tokens, decoded = zip(*(tokenizer.coded(clip) for clip in current), strict=True)
+        first, current = first or list(tokens), list(decoded)
+        equal, distance, _ = _compared(tokenizer, list(zip(first, tokens, strict=True)))
         pairs = list(zip(clips, current, strict=True))
-        rate = codec.sample_rate
         yield Generation(
             number,
             equal,
@@ -170,21 +173,19 @@ def draw_stability(
     return figure
 
 
-def _tokens(codec: L3AC, audio: Audio) -> Tokens:
-    return np.asarray(codec.encode(audio[None]))[0]
-
-
-def _compared(codec: L3AC, pairs: Sequence[tuple[Tokens, Tokens]]) -> tuple[float, float, int]:
+def _compared(
+    tokenizer: Tokenizer, pairs: Sequence[tuple[Tokens, Tokens]]
+) -> tuple[float, float, int]:
     """Share of equal tokens, mean distance of levels, and how many tokens both have."""
     equal, distance, count = 0, 0.0, 0
     for first, second in pairs:
         both = min(len(first), len(second))
-        first, second = first[:both], second[:both]
-        levels = [tokens_to_levels(x, codec.config.quantizer.levels) for x in (first, second)]
-        equal += int((first == second).sum())
-        distance += float(np.abs(levels[0] - levels[1]).mean(axis=1).sum())
+        apart = np.abs(first[:both] - second[:both])
+        equal += int((apart == 0).all(axis=1).sum())
+        distance += float(apart.mean(axis=1).sum())
         count += both
-    return equal / max(count, 1), distance / max(count, 1), count
+    mean = distance / max(count, 1) if tokenizer.ordered else float("nan")
+    return equal / max(count, 1), mean, count
 
 
 def _mean(scores: Sequence[float]) -> float:

@@ -136,6 +136,10 @@ def test_audio_and_bits_are_those_of_the_package(kind, made, clip):
         np.testing.assert_allclose(coded.decoded[:shared], want[:shared], atol=1e-6)
         assert np.ptp(coded.decoded) > 0
         assert coded.bits == codes.numel() * 10
+        # Codebook by codebook, the coarsest first.
+        first = codec.first_codes(clip)
+        np.testing.assert_array_equal(first, codes.reshape(-1)[: len(first)])
+        assert len(first) == -(-len(clip) // codec.hop_length)
         seconds = len(clip) / RATE
         # A whole number of the coarsest frames.
         assert 0 <= coded.bits - codec.info.bitrate * seconds <= codec.info.bitrate * 0.16
@@ -182,7 +186,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
 class Delaying:
     """Gives back what went in, late, with noise."""
 
-    sample_rate = RATE
+    sample_rate, hop_length = RATE, 160
     bits_per_code = 10.0
     parameters = 0
 
