@@ -5,8 +5,9 @@ r"""Recordings for applications.py: words, voices and sounds, out of Debian pack
 
 OUT/words/SPEAKER/NAME.flac with what is said in NAME.txt: five sentences of LibriVox and five
 games of cards (pocketsphinx-testdata), and prompts of Asterisk, whose speaker the bundled models
-were trained on. OUT/voices/VOICE/NAME.flac: hedgehogs of Hedgewars, which no model was trained on.
-OUT/sounds/CLASS/NAME.flac: samples of Sonic Pi. For notes, there is music_evaluation.py.
+were trained on. OUT/voices/VOICE/NUMBER.flac: phrases of hedgehogs of Hedgewars, one after the
+other until there are 4 s; no model was trained on them. OUT/sounds/CLASS/NAME.flac: samples of
+Sonic Pi. All are mono. For notes, there is music_evaluation.py.
 
 180 MB are downloaded, with apt-get, and kept in OUT/packages; `--packages` names a folder that has
 them. Prompts are decoded by ffmpeg. The recordings have free licences of their own:
@@ -19,7 +20,7 @@ import gzip
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +34,9 @@ from l3ac_jax.cli.run import run_command
 from l3ac_jax.errors import ArgumentError, OutputError, SourceError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
+
     from l3ac_jax.audio.reading import AudioFile
 
 PROGRAM = "application_sets.py"
@@ -45,15 +49,15 @@ SPHINX, PROMPTS, TEXTS, HEDGEWARS, SONIC_PI = (
 )
 PROMPT_WORDS = range(8, 31)
 NOT_A_VOICE = "Robot"
-SHORTEST_PHRASE, SHORTEST_SOUND = 1.5, 1.6  # seconds
+VOICE_SECONDS, SHORTEST_SOUND = 4.0, 1.6
 CLASSES = ("loop", "ambi", "tabla", "bass", "drum")  # of sounds: what their names begin with
 
 
 class Recording(NamedTuple):
-    """What becomes OUT/`name`.flac, and what is said in it, where that is known."""
+    """What becomes OUT/`name`.flac: `paths` in a row; what is said in it, where that is known."""
 
     name: Path
-    path: Path
+    paths: tuple[Path, ...]
     text: str = ""
 
 
@@ -65,15 +69,15 @@ class Options:
     """A new folder, but for its packages."""
     prompts: int = 60
     """Prompts of Asterisk, the first ones by name with 8 to 30 words and no digits."""
-    phrases: int = 6
-    """Of each voice, the first ones by name of 1.5 s or longer."""
+    recordings: int = 6
+    """Of each voice, at most."""
     packages: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Unpacked packages, DIR/PACKAGE/usr/...; nothing is downloaded."""
 
 
 def make(options: Options) -> int:
     """Write all recordings."""
-    for name in ("prompts", "phrases"):
+    for name in ("prompts", "recordings"):
         if getattr(options, name) < 1:
             raise ArgumentError(f"--{name}: at least 1 is needed, got {getattr(options, name)}")
     sets = ("words", "voices", "sounds")
@@ -88,7 +92,7 @@ def make(options: Options) -> int:
             unpack(package, packages)
     found = {
         "words": [*sentences(packages), *prompts(packages, options.prompts)],
-        "voices": list(voices(packages, options.phrases)),
+        "voices": list(voices(packages, options.recordings)),
         "sounds": list(sounds(packages)),
     }
     console = Console(soft_wrap=True)
@@ -99,8 +103,8 @@ def make(options: Options) -> int:
         for recording in recordings:
             target = options.out / name / recording.name.with_suffix(".flac")
             target.parent.mkdir(parents=True, exist_ok=True)
-            audio = read(recording.path)
-            write_audio(target, audio.samples, audio.sample_rate, "PCM_16")
+            samples, rate = joined(recording.paths)
+            write_audio(target, samples, rate, "PCM_16")
             if recording.text:
                 target.with_suffix(".txt").write_text(recording.text + "\n", encoding="utf-8")
         console.print(f"{options.out / name}: {len(recordings)} recordings", highlight=False)
@@ -114,7 +118,7 @@ def sentences(packages: Path) -> Iterator[Recording]:
         for text, name in re.findall(
             r"<s> *(.*?) *</s> *\((.*)\)", text_of(folder / speaker / listed)
         ):
-            yield Recording(Path(speaker, name), folder / speaker / f"{name}.wav", text)
+            yield Recording(Path(speaker, name), (folder / speaker / f"{name}.wav",), text)
 
 
 def prompts(packages: Path, count: int) -> list[Recording]:
@@ -127,18 +131,24 @@ def prompts(packages: Path, count: int) -> list[Recording]:
         text = re.sub(r"[.,?!\s]+", " ", text).strip().lower()
         plain = re.fullmatch(r"[a-z' ]+", text)
         if plain and len(text.split()) in PROMPT_WORDS and name in files:
-            chosen.setdefault(text, Recording(Path("asterisk", name), files[name], text))
+            chosen.setdefault(text, Recording(Path("asterisk", name), (files[name],), text))
     return list(chosen.values())[:count]
 
 
 def voices(packages: Path, count: int) -> Iterator[Recording]:
-    """Of Hedgewars, each voice a folder."""
+    """Of Hedgewars, each voice a folder, its phrases in the order of their names."""
     folder = packages / HEDGEWARS / "usr/share/games/hedgewars/Data/Sounds/voices"
     for voice in sorted(folder.glob("*/")):
-        if voice.name != NOT_A_VOICE:
-            phrases = [path for path in sorted(voice.glob("*.ogg")) if lasts(path, SHORTEST_PHRASE)]
-            for path in phrases[:count]:
-                yield Recording(Path(voice.name, path.stem), path)
+        if voice.name == NOT_A_VOICE:
+            continue
+        found, row, length = 0, [], 0.0
+        for path in sorted(voice.glob("*.ogg")):
+            row.append(path)
+            length += seconds(path)
+            if length >= VOICE_SECONDS and found < count:
+                found += 1
+                yield Recording(Path(voice.name, f"{found}"), tuple(row))
+                row, length = [], 0.0
 
 
 def sounds(packages: Path) -> Iterator[Recording]:
@@ -146,8 +156,8 @@ def sounds(packages: Path) -> Iterator[Recording]:
     folder = packages / SONIC_PI / "usr/share"
     for path in sorted(folder.rglob("*.flac")):
         kind = path.stem.split("_")[0]
-        if kind in CLASSES and lasts(path, SHORTEST_SOUND):
-            yield Recording(Path(kind, path.stem), path)
+        if kind in CLASSES and seconds(path) >= SHORTEST_SOUND:
+            yield Recording(Path(kind, path.stem), (path,))
 
 
 def text_of(path: Path) -> str:
@@ -159,10 +169,23 @@ def text_of(path: Path) -> str:
     return (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
 
 
-def lasts(path: Path, seconds: float) -> bool:
-    """Whether a recording is so long, or longer."""
+def seconds(path: Path) -> float:
+    """How long a recording is."""
     audio = read(path)
-    return audio.samples.shape[-1] >= seconds * audio.sample_rate
+    return audio.samples.shape[-1] / audio.sample_rate
+
+
+def joined(paths: Sequence[Path]) -> tuple[Float[np.ndarray, "1 t"], int]:
+    """Recordings one after the other, mono, and the rate, which is the first one's."""
+    import numpy as np
+
+    from l3ac_jax.audio.resampling import resample
+
+    audios = [read(path) for path in paths]
+    rate = audios[0].sample_rate
+    mono = [(a.samples.mean(axis=0, keepdims=True), a.sample_rate) for a in audios]
+    parts = [samples if own == rate else resample(samples, own, rate) for samples, own in mono]
+    return np.concatenate(parts, axis=1), rate
 
 
 def read(path: Path) -> AudioFile:

@@ -56,7 +56,7 @@ def packages(tmp_path):
     (texts / "core-sounds-en.txt.gz").write_bytes(gzip.compress(LISTED.encode()))
     voices = folder / "hedgewars-data/usr/share/games/hedgewars/Data/Sounds/voices"
     for voice in ("British", "Pirate", "Robot"):
-        for number, seconds in enumerate((1.4, 1.5, 2.0, 3.0)):
+        for number, seconds in enumerate((1.5, 2.0, 1.0, 4.0, 4.0, 3.0)):
             _tone(voices / voice / f"{number}.ogg", seconds)
     samples = folder / "sonic-pi-samples/usr/share/sonic-pi/samples"
     for name, seconds in (("loop_a", 2), ("drum_b", 1.6), ("drum_c", 1.5), ("elec_d", 2)):
@@ -84,7 +84,7 @@ def decoded_prompts(application_sets, monkeypatch):
 @pytest.mark.usefixtures("decoded_prompts")
 def test_sets_are_laid_out(application_sets, packages, tmp_path, capsys):
     out = tmp_path / "out"
-    words = [str(out), "--packages", str(packages), "--phrases", "2"]
+    words = [str(out), "--packages", str(packages), "--recordings", "2"]
     assert application_sets.main(words) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"{out}/words: 4 recordings",
@@ -106,6 +106,9 @@ def test_sets_are_laid_out(application_sets, packages, tmp_path, capsys):
         "sounds/loop/loop_a",
         "sounds/drum/drum_b",
     }
+    # The first three phrases come to 4 s, the fourth has them alone.
+    lengths = [read_audio(out / f"voices/Pirate/{n}.flac").samples.shape[1] for n in (1, 2)]
+    assert lengths == [round(4.5 * RATE), 4 * RATE]
     prompt = read_audio(out / "words/asterisk/vm-second.flac")
     assert (prompt.sample_rate, prompt.samples.shape) == (RATE, (1, 1600 * len("vm-second")))
 
@@ -121,7 +124,7 @@ def test_as_many_prompts_as_asked_for(application_sets, packages, tmp_path):
     ("words", "message"),
     [
         (["--prompts", "0"], "--prompts: at least 1 is needed, got 0"),
-        (["--phrases", "-1"], "--phrases: at least 1 is needed, got -1"),
+        (["--recordings", "-1"], "--recordings: at least 1 is needed, got -1"),
         (["--packages", "nowhere"], "librivox/transcription: cannot be read: No such file"),
     ],
 )
