@@ -4,10 +4,10 @@ r"""Audio that a language model over tokens makes, block by block as it is sampl
     python experiments/generate.py runs/language - | aplay -f S16_LE -r 16000
 
 MODEL is the folder of train_language.py. Its codec is the one whose tokens it was trained on, by
-name, or --codec; a codec of other weights is refused. Each step of one `lax.scan` draws a token and
-takes the codec's decoder that far: with a streaming codec this is the loop that a musical
-instrument would run. A decoder that norms over the whole clip norms over the past instead, an
-approximation, and the output says so.
+name, or --codec; a codec of other weights is refused. The tokens of a block are drawn one after the
+other, and the decoder takes them in one step, in one compiled program: with a streaming codec this
+is the loop that a musical instrument would run. A decoder that norms over the whole clip norms over
+the past instead, an approximation, and the output says so.
 
 After a prompt, its own tokens come first; they are heard with --with-prompt. A model that was
 trained with labels is told one with --label, and goes on for as long as that label's recordings

@@ -1,12 +1,12 @@
-r"""A model makes tokens and the codec's decoder makes audio of them, in one `lax.scan`.
+r"""A model makes tokens and the codec's decoder makes audio of them, in one compiled program.
 
     python experiments/play_along.py small walk.wav
     python experiments/play_along.py small - --tokens repeat | aplay -f S16_LE -r 16000
     python experiments/play_along.py configs/3kbps.toml walk.wav --block-ms 96 --seconds 30
 
 A model of tokens is two pure functions (`l3ac_jax.generation.playing.TokenModel`): where it begins,
-and `state, key -> state, tokens`. Each step of the scan asks it for the next token and takes the
-decoder that far; a scan is a block of audio, and its last states are the next one's first: a
+and `state, key -> state, token`. A `lax.scan` asks it for the tokens of a block, one after the
+other, and the decoder takes all of them in one step; the last states are the next block's first. A
 language model over tokens goes in the same way (generate.py). Two that need no training are here:
 `walk`, where each level of the quantizer goes up or down at random, and `repeat`, the tokens of a
 recording again and again.

@@ -37,13 +37,13 @@ class Cache(NamedTuple):
     Each is at the place `position % context`.
     """
 
-    keys: Float[Array, "b h context d"]
-    values: Float[Array, "b h context d"]
+    keys: Float[Array, "b*h context d"]
+    values: Float[Array, "b*h context d"]
 
 
 def empty_cache(config: NetworkConfig, batch: int) -> list[Cache]:
     """The layers' caches before the first token."""
-    shape = (batch, config.width // HEAD_WIDTH, config.context, HEAD_WIDTH)
+    shape = (batch * config.width // HEAD_WIDTH, config.context, HEAD_WIDTH)
     return [Cache(jnp.zeros(shape), jnp.zeros(shape)) for _ in range(config.depth)]
 
 
@@ -85,17 +85,18 @@ class Block(nn.Module):
         self, cache: Cache, x: Float[Array, "b 1 w"], position: Int[Array, ""]
     ) -> tuple[Cache, Float[Array, "b 1 w"]]:
         """The next token, at `position` from the beginning."""
-        query, key, value = (y.swapaxes(1, 2) for y in self._queries_keys_values(x))
+        # (b, 1, h, d) -> (b*h, 1, d), as the cache has them: products of more axes copied it twice.
+        query, key, value = (y.reshape(-1, 1, HEAD_WIDTH) for y in self._queries_keys_values(x))
         query, key = (_turned(y, position) for y in (query, key))
         place = position % self.config.context
-        keys = jax.lax.dynamic_update_slice_in_dim(cache.keys, key, place, axis=2)
-        values = jax.lax.dynamic_update_slice_in_dim(cache.values, value, place, axis=2)
+        keys = jax.lax.dynamic_update_slice_in_dim(cache.keys, key, place, axis=1)
+        values = jax.lax.dynamic_update_slice_in_dim(cache.values, value, place, axis=1)
         # How long ago each place was written; what was not written yet would be before the start.
         distance = (place - jnp.arange(self.config.context)) % self.config.context
         seen = distance <= position
-        scores = jnp.einsum("bhid,bhjd->bhij", query, keys) * HEAD_WIDTH**-0.5
-        weights = jax.nn.softmax(jnp.where(seen[None, None, None], scores, _MASKED))
-        mixed = jnp.einsum("bhij,bhjd->bihd", weights, values)
+        scores = jnp.einsum("hid,hjd->hij", query, keys) * HEAD_WIDTH**-0.5
+        weights = jax.nn.softmax(jnp.where(seen[None, None], scores, _MASKED))
+        mixed = jnp.einsum("hij,hjd->hid", weights, values)
         return Cache(keys, values), self._finished(x, mixed, train=False)
 
     def _queries_keys_values(self, x: Float[Array, "b n w"]) -> tuple[Array, Array, Array]:
@@ -283,7 +284,7 @@ def draw(
     return jnp.take_along_axis(order, choice[:, None], axis=-1)[:, 0].astype(jnp.int32)
 
 
-def _turned(x: Float[Array, "b h 1 d"], position: Int[Array, ""]) -> Float[Array, "b h 1 d"]:
+def _turned(x: Float[Array, "bh 1 d"], position: Int[Array, ""]) -> Float[Array, "bh 1 d"]:
     """`rotate` at one position, as exactly after a day as at the beginning.
 
     A float32 angle of a late position has lost its fraction of a turn. Here turns are whole numbers
@@ -292,7 +293,7 @@ def _turned(x: Float[Array, "b h 1 d"], position: Int[Array, ""]) -> Float[Array
     frequencies = 10000.0 ** (-np.arange(0, HEAD_WIDTH, 2) / HEAD_WIDTH)
     step = np.round(frequencies / (2 * np.pi) * 2.0**32).astype(np.uint32)
     angles = (jnp.asarray(position, jnp.uint32) * step).astype(jnp.float32) * (2 * np.pi / 2.0**32)
-    cos, sin = (wave(angles)[None, None, None] for wave in (jnp.cos, jnp.sin))
+    cos, sin = (wave(angles)[None, None] for wave in (jnp.cos, jnp.sin))
     first, second = jnp.split(x, 2, axis=-1)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 

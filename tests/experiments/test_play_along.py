@@ -29,13 +29,17 @@ def test_the_audio_is_that_of_the_models_tokens():
 
     codec = L3AC(CONFIG, random_params(CONFIG, 0))
     prompt = np.arange(7, dtype=np.int32)[None] * 8
-    blocks = list(itertools.islice(played(codec, repetition(prompt), jax.random.key(0), 4), 5))
+    model, key = repetition(prompt), jax.random.key(0)
+    blocks = list(itertools.islice(played(codec, model, key, 4), 5))
     audio = np.concatenate(blocks, axis=1)
     assert codec.decoder_lag == 5
     assert [block.shape[1] for block in blocks] == [4 * 12 - 5] + [4 * 12] * 4
     expected = np.asarray(codec.decode(np.resize(prompt, (1, 24))))[:, : audio.shape[1]]
     # Rounding of float32: other sums than of a whole clip.
     np.testing.assert_allclose(audio, expected, atol=1e-5)
+    # What was given is there for another time.
+    for block, again in zip(blocks, played(codec, model, key, 4), strict=False):
+        np.testing.assert_array_equal(block, again)
 
 
 def test_a_walk_goes_one_level_at_a_time_within_its_bounds():

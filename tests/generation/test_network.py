@@ -56,15 +56,13 @@ def test_a_token_depends_on_those_before_it_within_the_context(model):
 def test_attention_of_steps_depends_on_distances_however_late_they_are(start):
     """Angles of float32 would be wrong by a tenth of a turn after an hour."""
     random = np.random.default_rng(0)
-    query, key = (random.normal(size=(1, 1, 1, 64)).astype(np.float32) for _ in range(2))
+    query, key = (random.normal(size=(1, 1, 64)).astype(np.float32) for _ in range(2))
     for distance in (0, 1, 50):
         turned = [
             _turned(x, jnp.int32(start + place)) for x, place in ((query, distance), (key, 0))
         ]
         angles = distance * 10000.0 ** (-np.arange(32) / 32)
-        first, second = (
-            np.complex128(x[0, 0, 0, :32] + 1j * x[0, 0, 0, 32:]) for x in (query, key)
-        )
+        first, second = (np.complex128(x[0, 0, :32] + 1j * x[0, 0, 32:]) for x in (query, key))
         expected = (first * np.exp(1j * angles) * second.conj()).real.sum()
         # of 64 products of about 1
         assert float((turned[0] * turned[1]).sum()) == pytest.approx(expected, abs=1e-4)
