@@ -73,12 +73,15 @@ def test_the_set_is_complete():
         "causal_40": [True, 40.0, "running"],
         "causal_no_norm": [True, "none"],
         "usage": [0.1],
+        "music/adversarial": [1.0, 2, (8, 32, 128, 256, 256), 16],
         "music/levels": [(9, 9, 9, 7, 7, 7)],
         "music/linear": ["linear"],
         "music/linear_8x8": ["linear", (8,) * 8],
         "music/nearest": ["nearest"],
         "music/spectral": [10.0, 0.5, 5.0, 5.0],
         "music/tpooling_off": [False],
+        "music/window_25": [25],
+        "stream/1kbps": [(6, 5, 3), (5, 3, 3, 2), 2, 3, 71, 3, (7,) * 6],
         "stream/distilled": ["small", 100.0],
     }
 
