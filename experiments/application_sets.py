@@ -22,6 +22,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -141,14 +142,19 @@ def voices(packages: Path, count: int) -> Iterator[Recording]:
     for voice in sorted(folder.glob("*/")):
         if voice.name == NOT_A_VOICE:
             continue
-        found, row, length = 0, [], 0.0
-        for path in sorted(voice.glob("*.ogg")):
-            row.append(path)
-            length += seconds(path)
-            if length >= VOICE_SECONDS and found < count:
-                found += 1
-                yield Recording(Path(voice.name, f"{found}"), tuple(row))
-                row, length = [], 0.0
+        for number, row in enumerate(islice(phrases(voice), count), 1):
+            yield Recording(Path(voice.name, f"{number}"), row)
+
+
+def phrases(voice: Path) -> Iterator[tuple[Path, ...]]:
+    """A voice's recordings, as many in a row as come to VOICE_SECONDS."""
+    row, length = [], 0.0
+    for path in sorted(voice.glob("*.ogg")):
+        row.append(path)
+        length += seconds(path)
+        if length >= VOICE_SECONDS:
+            yield tuple(row)
+            row, length = [], 0.0
 
 
 def sounds(packages: Path) -> Iterator[Recording]:
