@@ -21,8 +21,9 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.box import SIMPLE_HEAD
@@ -33,7 +34,9 @@ from l3ac_jax.cli.run import run_command
 from l3ac_jax.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from l3ac_jax.evaluation.codecs import CodecUnderTest
     from l3ac_jax.evaluation.tokenizers import Tokenizer
+    from l3ac_jax.model.precision import Precision
 
 PROGRAM = "stability.py"
 MOST_CODECS = 6  # that a figure tells apart
@@ -94,16 +97,19 @@ def measure(options: Options) -> None:
         check_figure(options.figure, options.overwrite)
     chosen = choose_clips(find_clips(data), options.clips, options.seed)
     names = [clip.name for clip in chosen]
-    for name in models:
+    # Only here: what is wrong so far is said at once.
+    from l3ac_jax.evaluation.references import nearest_references
+
+    references = nearest_references(options.references, [LIKELY_BITRATE])
+    for name in (*models, *(codec.info.name for codec in references)):
         for path in options.beside:
             load_tokens(path, name, names)
-    # Only here: what is wrong so far is said at once.
     from l3ac_jax.evaluation.stability import draw_stability, generations, stability
     from l3ac_jax.system.compilation import keep_compiled_programs
 
     keep_compiled_programs()
     changes, coded, kept = {}, {}, {}
-    for name, tokenizer in _tokenizers(models, options):
+    for name, tokenizer in _tokenizers(models, references, options.precision):
         clips = [read_mono(clip.path, tokenizer.sample_rate) for clip in chosen]
         seconds = sum(map(len, clips)) / tokenizer.sample_rate
         table = _table(f"{name}: {len(clips)} clips, {seconds:.0f} s", "after", "tokens")
@@ -115,7 +121,7 @@ def measure(options: Options) -> None:
         changes[name] = list(stability(tokenizer, clips, options.seed, elsewhere))
         for row in changes[name]:
             table.add_row(
-                row.name, f"{100 * row.equal:.1f} %", f"{row.distance:.3f}", f"{row.tokens}"
+                row.name, f"{100 * row.equal:.1f} %", _distance(row.distance), f"{row.tokens}"
             )
         print_table(table)
         table = _table(f"{name}, coded again and again", "times", "PESQ-WB", "STOI")
@@ -125,15 +131,15 @@ def measure(options: Options) -> None:
             table.add_row(
                 f"{row.number}",
                 f"{100 * row.equal:.1f} %",
-                f"{row.distance:.3f}",
+                _distance(row.distance),
                 f"{row.pesq:.2f}",
                 f"{row.stoi:.3f}",
             )
         print_table(table)
     results = {
         name: {
-            "changes": [row._asdict() for row in changes[name]],
-            "generations": [row._asdict() for row in coded[name]],
+            "changes": [_finite(row._asdict()) for row in changes[name]],
+            "generations": [_finite(row._asdict()) for row in coded[name]],
         }
         for name in changes
     }
@@ -146,19 +152,32 @@ def measure(options: Options) -> None:
         save_figure(draw_stability(changes, coded), options.figure, options.overwrite)
 
 
-def _tokenizers(models: Iterable[str], options: Options) -> Iterator[tuple[str, Tokenizer]]:
-    """Models and references, each loaded when it is its turn, by name."""
+def _tokenizers(
+    models: Iterable[str], references: Iterable[CodecUnderTest], precision: Precision
+) -> Iterator[tuple[str, Tokenizer]]:
+    """By name: models, each loaded when it is its turn, and references."""
     from l3ac_jax.codec.pretrained import get_model
     from l3ac_jax.evaluation.published_networks import PublishedCodec
-    from l3ac_jax.evaluation.references import nearest_references
     from l3ac_jax.evaluation.tokenizers import FirstCodebook, Levels
 
     for name in models:
-        yield name, Levels(get_model(name, options.precision))
-    for word in options.references:
-        for codec in nearest_references([word], [LIKELY_BITRATE]):
-            assert isinstance(codec, PublishedCodec)
-            yield codec.info.name, FirstCodebook(codec)
+        yield name, Levels(get_model(name, precision))
+    for codec in references:
+        assert isinstance(codec, PublishedCodec)  # as the words were checked
+        yield codec.info.name, FirstCodebook(codec)
+
+
+def _distance(levels: float) -> str:
+    """Nothing where there are no levels."""
+    return "" if isnan(levels) else f"{levels:.3f}"
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """As JSON has it: null for NaN."""
+    return {
+        key: None if isinstance(value, float) and isnan(value) else value
+        for key, value in row.items()
+    }
 
 
 def _table(title: str, first: str, *last: str) -> Table:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from l3ac_jax.audio.resampling import resample
+from l3ac_jax.errors import SourceError
 from l3ac_jax.evaluation.tokenizers import Audio, Tokenizer, Tokens
 from l3ac_jax.metrics.speech import pesq_wb, stoi
 from l3ac_jax.plots.figures import LINES, new_figure
@@ -103,10 +104,12 @@ def stability(
     """The changes one after the other, over all clips.
 
     `elsewhere` are tokens of the same clips that were computed otherwise, by a name of how; these
-    come first.
+    come first. Raises SourceError where they are of other clips or levels.
     """
     expected = [tokenizer.tokens(clip) for clip in clips]
     for name, found in (elsewhere or {}).items():
+        if [tokens.shape for tokens in found] != [tokens.shape for tokens in expected]:
+            raise SourceError(f"{name}: these are tokens of other recordings or of another model")
         yield Change(name, *_compared(tokenizer, list(zip(expected, found, strict=True))))
     for name, change in changes_of(tokenizer.sample_rate, tokenizer.hop_length).items():
         random = np.random.default_rng(seed)

@@ -7,6 +7,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from l3ac_jax.audio.reading import read_audio
+from l3ac_jax.audio.writing import write_audio
 from l3ac_jax.errors import MissingPackageError, ReferenceCodecError
 from l3ac_jax.evaluation.published_networks import FAMILIES, PublishedCodec
 from l3ac_jax.evaluation.references import nearest_references
@@ -211,3 +212,28 @@ def test_what_is_late_is_moved_and_the_delay_is_said(clip):
     np.testing.assert_allclose(codec.code(clip).decoded, clip, atol=0.1)
     noise = PublishedCodec("mimi", Delaying(480, gain=0.0), 1000.0, "a test's", clip)
     assert noise.info.delay_ms == 0
+
+
+def test_stability_of_the_first_codebook(made, clip, tmp_path, monkeypatch):
+    """By the script: against kept tokens all are the same, and entries have no distance."""
+    from tests.experiments.test_play_along import EXPERIMENTS
+
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+    from stability import main
+
+    write_audio(tmp_path / "clip.wav", clip[None], RATE, "PCM_16")
+    folder, _ = made["dac"]  # of EnCodec with random weights, all first codes are the same
+    words = [str(tmp_path / "clip.wav"), "--references", f"dac:2@{folder}"]
+    words += ["--generations", "2", "--out"]
+    kept = str(tmp_path / "kept.npz")
+    assert main([*words, str(tmp_path / "a.json"), "--keep-tokens", kept]) == 0
+    assert main([*words, str(tmp_path / "b.json"), "--beside", kept]) == 0
+    report = json.loads((tmp_path / "b.json").read_text(), parse_constant=pytest.fail)
+    (name,) = report["models"]
+    assert name == "DAC 16 kHz 2k"
+    rows = report["models"][name]["changes"]
+    assert (rows[0]["name"], rows[0]["equal"]) == ("beside kept.npz", 1)
+    assert rows[0]["tokens"] == -(-len(clip) // 160)
+    assert all(row["distance"] is None for row in rows)
+    assert min(row["equal"] for row in rows) < 1
+    assert report["models"][name]["generations"][0]["equal"] == 1

@@ -8,6 +8,7 @@ import soundfile as sf
 
 from l3ac_jax.codec.l3ac import L3AC
 from l3ac_jax.config import ExperimentConfig
+from l3ac_jax.errors import SourceError
 from l3ac_jax.evaluation.random_params import random_params
 from l3ac_jax.evaluation.stability import CUT_TOKENS, changes_of, generations, stability
 from l3ac_jax.evaluation.tokenizers import Levels
@@ -92,6 +93,9 @@ def test_tokens_from_elsewhere_come_first():
     assert (row.name, row.tokens) == ("beside other", len(tokens))
     assert row.equal == pytest.approx(1 - 10 / len(tokens))
     assert row.distance == pytest.approx(10 / len(tokens) / 2)
+    for of_others in (tokens[:-1], tokens[:, :1]):
+        with pytest.raises(SourceError, match="beside other: these are tokens of other"):
+            next(stability(SignAndSize(), [wave], elsewhere={"beside other": [of_others]}))
 
 
 def test_entries_of_a_codebook_have_no_distance():
