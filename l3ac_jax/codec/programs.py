@@ -69,11 +69,12 @@ class Program:
             if self._jitted is None:
                 options = product_options() if self._options is None else self._options
                 self._jitted = jax.jit(
-                    self._stated, compiler_options=options, donate_argnums=self._donated
+                    self.stated, compiler_options=options, donate_argnums=self._donated
                 )
             return self._jitted
 
-    def _stated(self, *arguments: Any) -> Any:
+    def stated(self, *arguments: Any) -> Any:
+        """The function itself, to be compiled by others."""
         with stated_products(self._products):
             return self.function(*arguments)
 

@@ -51,6 +51,9 @@ def quick_compilation() -> dict[str, bool | int]:
     )
 
 
+PRODUCT_OPTIONS = {"xla_gpu_enable_triton_gemm": False}
+
+
 @cache
 def product_options() -> dict[str, bool]:
     """Options of `jax.jit` for programs that consist of matrix products: none of Triton's on a GPU.
@@ -61,7 +64,7 @@ def product_options() -> dict[str, bool]:
     """
     if jax.default_backend() != "gpu":
         return {}
-    return known_options({"xla_gpu_enable_triton_gemm": False})
+    return known_options(PRODUCT_OPTIONS)
 
 
 def known_options(options: dict[str, Any]) -> dict[str, Any]:
