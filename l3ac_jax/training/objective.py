@@ -17,6 +17,7 @@ from l3ac_jax.config.training import LossWeights, TrainingConfig
 from l3ac_jax.model.folding import folded_params
 from l3ac_jax.model.fsq import Latents, Noise
 from l3ac_jax.model.network import Network, Reconstruction, token_counts
+from l3ac_jax.model.ops.backend import lowerings
 from l3ac_jax.model.precision import (
     PRODUCTS,
     TrainingPrecision,
@@ -176,7 +177,7 @@ class Objective:
         """Least squares on real audio, and on audio that is generated without noise."""
         lengths = batch["lengths"]
         generated = jax.lax.stop_gradient(self._reconstruct(params, batch).audio)
-        fake, real = (self._judge(discriminators, x, lengths) for x in (generated, batch["audio"]))
+        fake, real = self._judge_both(discriminators, generated, batch["audio"], lengths)
         counts = self.discriminators.map_lengths(lengths)
         loss = losses.discriminator_loss(fake, real, counts)
         return loss, {}
@@ -206,6 +207,16 @@ class Objective:
     def _judge(self, params: dict, audio: Array, lengths: Array) -> losses.FeatureMaps:
         maps = self.discriminators.apply({"params": params}, audio, lengths)
         return cast(losses.FeatureMaps, maps)
+
+    def _judge_both(
+        self, params: dict, generated: Array, audio: Array, lengths: Array
+    ) -> tuple[losses.FeatureMaps, losses.FeatureMaps]:
+        if lowerings().judged_pairs == "apart":
+            return self._judge(params, generated, lengths), self._judge(params, audio, lengths)
+        # A clip lies beside what was made of it: of several devices each keeps its own clips.
+        pairs = jnp.stack([generated, audio], axis=1).reshape(-1, audio.shape[-1])
+        maps = self._judge(params, pairs, jnp.repeat(lengths, 2))
+        return jax.tree.map(lambda x: x[0::2], maps), jax.tree.map(lambda x: x[1::2], maps)
 
 
 def make_objective(

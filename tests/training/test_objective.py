@@ -11,6 +11,7 @@ from l3ac_jax.codec.streaming.streams import OF_ENCODER
 from l3ac_jax.config.training import TrainingConfig
 from l3ac_jax.model.folding import folded_params
 from l3ac_jax.model.network import Network, init_params
+from l3ac_jax.model.ops.backend import CPU, use_lowerings
 from l3ac_jax.training import losses
 from l3ac_jax.training.objective import Batch, loss_weights, make_objective
 from tests.quick import QUICK_COMPILE
@@ -82,3 +83,22 @@ def test_the_terms_of_the_quantizer_are_of_real_tokens_and_move_only_the_encoder
     assert all(np.isfinite(list(largest.values()))) and largest["encoder"] > 0
     assert largest["decoder"] == largest["decoder_transformer"] == 0
     assert evaluated == {"loss": 0.0}  # which is about audio
+
+
+def test_pairs_are_judged_alike_apart_and_in_one_batch():
+    training = TrainingConfig.model_validate(TRAINING)
+    objective, clips = make_objective(TINY, training), batch(0)
+    clips["lengths"] = jnp.array([1500, 801])
+    judges = objective.init_discriminators(jax.random.key(0))
+    params = random_params(TINY, 0)
+
+    def values(chosen):
+        with use_lowerings(chosen):
+            gradient = objective.gradient(objective.of_discriminators)
+            return jax.jit(gradient, compiler_options=QUICK_COMPILE)(judges, params, clips)
+
+    results = [values(CPU._replace(judged_pairs=how)) for how in ("apart", "one batch")]
+    leaves = list(zip(*map(jax.tree.leaves, results), strict=True))
+    assert len(leaves) > 10
+    for apart, together in leaves:  # sums of the same terms in another order
+        np.testing.assert_allclose(apart, together, rtol=1e-4, atol=1e-4 * np.abs(apart).max())
