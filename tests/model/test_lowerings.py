@@ -161,8 +161,8 @@ def test_a_linear_layer_s_derivative_is_jax_s_without_transposed_frames(dense, p
 
 def test_every_choice_has_a_test():
     tested = {field for field, *_ in OPERATIONS.values()} | {"wide_layers"}
-    # how many clips of a folder go together is tested with the folders
-    assert tested == set(CPU._fields) - {"rows", "long_clips"}
+    # how many clips of a folder go together is tested with the folders, pairs with the objective
+    assert tested == set(CPU._fields) - {"rows", "long_clips", "judged_pairs"}
 
 
 def test_a_choice_ends_with_its_block():
