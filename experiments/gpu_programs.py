@@ -18,7 +18,6 @@ overridden as --section.key VALUE.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -76,7 +75,9 @@ def run(options: Options, overrides: list[str]) -> None:
     if options.clips < 1 or not 0 < options.seconds < float("inf"):
         raise ArgumentError("--clips and --seconds must be above 0")
     config = load_config(options.config, overrides)
-    os.environ["JAX_PLATFORMS"] = "cpu"  # nothing is run, not even where there is a GPU
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")  # nothing is run, not even where there is a GPU
     from ahead_of_time.compiling import compiled
     from ahead_of_time.target import named_target
 

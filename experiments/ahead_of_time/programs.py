@@ -21,6 +21,7 @@ from l3ac_jax.model.precision import Precision
 from l3ac_jax.training.hyperparameters import make_hyperparameters
 from l3ac_jax.training.objective import loss_weights
 from l3ac_jax.training.step import make_steps
+from l3ac_jax.training.teacher import load_teacher
 from l3ac_jax.training.whisper import MEL_BANDS, WhisperEncoder
 
 __all__ = ["ToCompile", "codec_programs", "training_programs"]
@@ -57,16 +58,21 @@ def codec_programs(
 
 
 def training_programs(config: ExperimentConfig, stage: Stage) -> Iterator[ToCompile]:
-    """The steps of a stage, and the evaluation beside them."""
+    """The steps of a stage, and the evaluation beside them. Raises what `load_teacher` raises."""
     model, training, data = config.model, stage.training, stage.data
-    steps = make_steps(model, training, stage.terms)
+    network = teacher = None
+    if "distillation" in stage.terms:
+        assert training.teacher is not None  # as configurations are checked
+        network, teacher = load_teacher(training.teacher, model)
+    steps = make_steps(model, training, stage.terms, network)
     total = stage.end - stage.begin
     values = _shapes(make_hyperparameters(model, training, total, stage.begin))
     key = jax.eval_shape(jax.random.key, 0)
     state = jax.eval_shape(steps.init, key, values, _params(model))
     batch = _batch(data.batch_size, data.seconds, model.sample_rate)
     whisper = _whisper(key) if "perceptual" in stage.terms else None
-    yield ToCompile("generator", steps.train_generator, (state, batch, whisper, values), (0,))
+    inputs = (state, batch, whisper, values, _shapes(teacher))
+    yield ToCompile("generator", steps.train_generator, inputs, (0,))
     if steps.objective.adversarial:
         yield ToCompile("discriminators", steps.train_discriminators, (state, batch, values), (0,))
     if data.evaluation is None:

@@ -10,7 +10,7 @@ from jax.experimental import topologies
 
 from l3ac_jax.errors import ArgumentError
 from l3ac_jax.model.ops.backend import ACCELERATOR, use_lowerings
-from l3ac_jax.system.compilation import PRODUCT_OPTIONS
+from l3ac_jax.system.compilation import PRODUCT_OPTIONS, known_options
 
 __all__ = ["Target", "named_target"]
 
@@ -67,4 +67,4 @@ def named_target(name: str) -> Target:
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ArgumentError(f"--target {name}: {path} describes no GPU: {reason}") from error
-    return Target(topology.devices[0], PRODUCT_OPTIONS)
+    return Target(topology.devices[0], known_options(PRODUCT_OPTIONS))

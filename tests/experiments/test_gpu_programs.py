@@ -18,9 +18,9 @@ CONFIG = EXPERIMENTS / "gpu_benchmark" / "tiny.toml"
 DESCRIPTION = EXPERIMENTS / "ahead_of_time" / "h200.txtpb"
 
 
-def run(*words: object) -> subprocess.CompletedProcess[str]:
+def run(*words: object, config: Path = CONFIG) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, SCRIPT, CONFIG, *map(str, words)],
+        [sys.executable, SCRIPT, config, *map(str, words)],
         env=os.environ | {"XLA_FLAGS": QUICK_FLAGS},
         capture_output=True,
         text=True,
@@ -48,6 +48,15 @@ def test_training_has_a_generator_and_an_evaluation(tmp_path):
     generator, evaluation = json.loads(out.read_text())["programs"]
     assert (generator["name"], evaluation["name"]) == ("generator", "evaluation")
     assert generator["instructions"] > 2 * evaluation["instructions"]
+
+
+def test_a_teacher_is_an_argument_of_the_step(tmp_path):
+    out = tmp_path / "found.json"
+    config = EXPERIMENTS.parent / "configs" / "ablations" / "stream" / "distilled.toml"
+    small = ("--data.batch-size", 1, "--data.seconds", 0.2)
+    words = ("--target", "cpu", "--programs", "generator", *small, "--out", out)
+    done = run(*words, config=config)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
