@@ -55,7 +55,7 @@ class Options:
     target: str = "h200"
     """The GPU: h200, one of XLA's descriptions (a file .txtpb), or cpu."""
     stage: int = 1
-    """Which stage of training, from 1: its terms, batches and precision."""
+    """Which stage of training, from 1: its terms and batches."""
     precision: Literal["exact", "fast"] = "exact"
     """Of the codec; that of training is in the configuration."""
     clips: int = 1
